@@ -1,0 +1,102 @@
+"""Which pending jobs a run takes next: by ranges of position, those that a crash interrupted last."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from foregsyte_kaggle import ledger
+from foregsyte_kaggle.ledger import ClaimedJob, Selection
+
+if TYPE_CHECKING:
+    from foregsyte_kaggle.database import Database
+
+__all__ = ["Claimed", "Claims"]
+
+SMALLEST_SPAN = 1024
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """Jobs of one pipeline that the run holds now."""
+
+    pipeline_id: str
+    jobs: list[ClaimedJob]
+    alone: bool
+    """Whether nothing else may run beside them, since one of them may end the process."""
+
+
+class Claims:
+    """Claims the pending jobs of a run's selections, pass after pass, until none is left.
+
+    Parameters
+    ----------
+    selections
+        What to work on, with the version of each pipeline's code.
+    limit
+        At most this many jobs in all.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        run_id: uuid.UUID,
+        selections: list[tuple[Selection, str]],
+        limit: int | None,
+    ) -> None:
+        self._database = database
+        self._run_id = run_id
+        self._selections = selections
+        self._left = limit
+        self._at = 0
+        self._next = self._last = -1
+        self._interrupted = False
+        self._in_pass = False
+        self._span = SMALLEST_SPAN
+        self.limit_reached = False
+
+    def take(self, most: int) -> Claimed | None:
+        """Claim up to ``most`` jobs; None when nothing is pending any more, or the limit is reached."""
+        while True:
+            if self._left == 0:
+                self.limit_reached = True
+                return None
+            if not self._in_pass and not self._begin_pass():
+                return None
+            selection, code_version = self._selections[self._at]
+            wanted = 1 if self._interrupted else max(1, most)
+            if self._left is not None:
+                wanted = min(wanted, self._left)
+            end = min(self._next + max(self._span, wanted) - 1, self._last)
+            jobs = ledger.claim(
+                self._database,
+                self._run_id,
+                selection,
+                code_version=code_version,
+                first=self._next,
+                last=end,
+                limit=wanted,
+                interrupted=self._interrupted,
+            )
+            full = len(jobs) == wanted
+            self._next = jobs[-1].position + 1 if full else end + 1
+            # Where pending jobs are rare, each step looks at a wider range.
+            self._span = self._span * 4 if not jobs else max(SMALLEST_SPAN, 2 * wanted)
+            self._in_pass = self._next <= self._last
+            if jobs:
+                if self._left is not None:
+                    self._left -= len(jobs)
+                return Claimed(selection.pipeline_id, jobs, self._interrupted)
+
+    def _begin_pass(self) -> bool:
+        while self._at < len(self._selections):
+            extent = ledger.pending_jobs(self._database, self._selections[self._at][0])
+            if extent is not None:
+                self._interrupted = extent.jobs == extent.interrupted
+                self._next, self._last = extent.first, extent.last
+                self._span = SMALLEST_SPAN
+                self._in_pass = True
+                return True
+            self._at += 1
+        return False

@@ -1,0 +1,65 @@
+"""Where am I: the kind of session, and the limits of the machine.
+
+The only module that reads Kaggle's variables.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+__all__ = ["cpu_count", "is_interactive", "memory_bytes", "session_kind"]
+
+
+def session_kind() -> str:
+    """Return ``"kaggle-interactive"``, ``"kaggle-batch"``, ``"kaggle-rerun"`` or ``"local"``.
+
+    Told by Kaggle's variables, since the folder ``/kaggle/input`` exists on Colab too.
+    """
+    run_type = os.environ.get("KAGGLE_KERNEL_RUN_TYPE", "")
+    if os.environ.get("KAGGLE_IS_COMPETITION_RERUN"):
+        return "kaggle-rerun"
+    if run_type:
+        return "kaggle-interactive" if run_type == "Interactive" else "kaggle-batch"
+    return "local"
+
+
+def is_interactive() -> bool:
+    """Return whether a front end with a person at it can show live widgets.
+
+    True in a Jupyter kernel, except in Kaggle's batch sessions. A kernel that nbclient, nbconvert or
+    papermill drives looks the same from inside, so what is shown must hold without a front end too.
+    """
+    if session_kind() in {"kaggle-batch", "kaggle-rerun"}:
+        return False
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def cpu_count() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def memory_bytes() -> int:
+    """Return the memory of this machine or container in bytes, the smaller of the two.
+
+    8 GiB where neither can be told.
+    """
+    sizes = []
+    try:
+        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        pass
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            text = Path("/sys/fs/cgroup", name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            sizes.append(int(text))
+    return min((size for size in sizes if size > 0), default=8 * 2**30)

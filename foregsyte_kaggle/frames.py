@@ -1,0 +1,348 @@
+"""The ledger as DataFrames: typed, with times that know that they are UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from foregsyte_kaggle.errors import ForegsyteError, InvalidArgumentError
+from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.pipelines import find_pipeline
+from foregsyte_kaggle.results import JOB_COLUMN, result_columns, table_name
+from foregsyte_kaggle.workspace import Workspace, active_workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["attempts_frame", "jobs_frame", "results_frame", "sql", "summary_frame"]
+
+JOB_COLUMNS = (
+    "job_id",
+    "status",
+    "pipeline_id",
+    "source",
+    "input_path",
+    "params",
+    "attempts",
+    "error_type",
+    "error_message",
+    "output_path",
+    "input_size",
+    "progress",
+    "duration_seconds",
+    "created_at",
+    "updated_at",
+    "started_at",
+    "finished_at",
+    "interruptions",
+    "code_version",
+    "run_id",
+)
+ATTEMPT_COLUMNS = (
+    "job_id",
+    "attempt",
+    "outcome",
+    "pipeline_id",
+    "input_path",
+    "started_at",
+    "finished_at",
+    "duration_seconds",
+    "error_type",
+    "error_message",
+    "traceback",
+    "output",
+    "output_paths",
+    "result_rows",
+    "worker",
+    "code_version",
+    "run_id",
+    "attempt_id",
+)
+CATEGORIES = ("status", "pipeline_id", "source", "error_type", "outcome", "code_version")
+EXPRESSIONS = {
+    "job_id": "jobs.job_id::VARCHAR",
+    "run_id": "jobs.run_id::VARCHAR",
+    "params": "jobs.params::VARCHAR",
+    "duration_seconds": "CASE WHEN jobs.finished_at IS NOT NULL THEN"
+    " epoch_us(jobs.finished_at - jobs.started_at) / 1e6 END",
+}
+
+
+def jobs_frame(
+    *,
+    status: str | JobStatus | Sequence[str | JobStatus] | None = None,
+    pipeline_id: str | None = None,
+    source: str | None = None,
+    limit: int | None = None,
+    workspace: Workspace | None = None,
+) -> pd.DataFrame:
+    """Return jobs as a DataFrame, in the order they were registered.
+
+    Parameters
+    ----------
+    status
+        Only jobs of this status, or of one of these.
+    pipeline_id, source
+        Only jobs of these.
+    limit
+        At most this many rows.
+    workspace
+        The active one by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a job, with ids as text, statuses and names as categories, times in UTC, durations in
+        seconds and sizes in bytes. Without jobs it has the same columns and types, and no rows.
+    """
+    conditions, parameters = _conditions(status, pipeline_id, source)
+    columns = ", ".join(f"{EXPRESSIONS.get(name, f'jobs.{name}')} AS {name}" for name in JOB_COLUMNS)
+    query = f"SELECT {columns} FROM jobs{conditions} ORDER BY jobs.position NULLS LAST"
+    return _frame(active_workspace(workspace), query + _limited(limit), parameters, CATEGORIES)
+
+
+def attempts_frame(
+    *,
+    job_id: str | None = None,
+    pipeline_id: str | None = None,
+    limit: int | None = None,
+    workspace: Workspace | None = None,
+) -> pd.DataFrame:
+    """Return every try of every job, the newest first; tries under way have the outcome ``running``.
+
+    Parameters
+    ----------
+    job_id, pipeline_id
+        Only tries of this job, or of this pipeline's jobs.
+    limit
+        At most this many rows.
+    workspace
+        The active one by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a try: outcome, times, error with its traceback, and the last 8 kB that it printed.
+    """
+    from foregsyte_kaggle.ledger import as_uuid
+
+    conditions, parameters = _conditions(None, pipeline_id, None)
+    if job_id is not None:
+        conditions += (" AND " if conditions else " WHERE ") + "jobs.job_id = $job_id"
+        parameters["job_id"] = as_uuid(job_id)
+    own = {
+        name: f"job_attempts.{name}"
+        for name in ATTEMPT_COLUMNS
+        if name not in ("pipeline_id", "input_path")
+    }
+    for name in ("job_id", "run_id", "attempt_id", "output_paths"):
+        own[name] += "::VARCHAR"
+    own |= {"pipeline_id": "jobs.pipeline_id", "input_path": "jobs.input_path"}
+    under_way = dict.fromkeys(ATTEMPT_COLUMNS, "NULL") | {
+        "job_id": "jobs.job_id::VARCHAR",
+        "attempt": "jobs.attempts",
+        "outcome": "'running'",
+        "pipeline_id": "jobs.pipeline_id",
+        "input_path": "jobs.input_path",
+        "started_at": "jobs.started_at",
+        "code_version": "jobs.code_version",
+        "run_id": "jobs.run_id::VARCHAR",
+    }
+    where_running = conditions + (" AND " if conditions else " WHERE ") + "jobs.status = 'running'"
+    query = (
+        f"SELECT {_listed(own)} FROM job_attempts JOIN jobs USING (job_id){conditions}"
+        f" UNION ALL SELECT {_listed(under_way)} FROM jobs{where_running}"
+        " ORDER BY started_at DESC NULLS LAST, job_id, attempt DESC"
+    )
+    return _frame(active_workspace(workspace), query + _limited(limit), parameters, CATEGORIES)
+
+
+def summary_frame(*, workspace: Workspace | None = None) -> pd.DataFrame:
+    """Return how many jobs each pipeline has of each status, with their mean duration.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by ``pipeline_id``: ``pending``, ``running``, ``completed``, ``failed``, ``total``,
+        ``attempts`` (in all) and ``mean_seconds`` (of completed jobs).
+    """
+    counts = ", ".join(
+        f"count(*) FILTER (status = '{status.value}') AS {status.value}" for status in JobStatus
+    )
+    query = (
+        f"SELECT pipeline_id, {counts}, count(*) AS total, sum(attempts)::BIGINT AS attempts,"
+        " avg(epoch_us(finished_at - started_at) / 1e6) FILTER (status = 'completed')"
+        " AS mean_seconds FROM jobs GROUP BY pipeline_id ORDER BY pipeline_id"
+    )
+    return _frame(active_workspace(workspace), query, {}).set_index("pipeline_id")
+
+
+def results_frame(
+    pipeline_id: str, *, limit: int | None = None, workspace: Workspace | None = None
+) -> pd.DataFrame:
+    """Return what a pipeline returned: the rows of its completed jobs with their input path.
+
+    Parameters
+    ----------
+    pipeline_id
+        The pipeline.
+    limit
+        At most this many rows.
+    workspace
+        The active one by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``job_id``, ``input_path``, and the columns of the results. Empty where there are none yet.
+
+    Raises
+    ------
+    PipelineError
+        If there is no such pipeline, neither registered nor in the ledger.
+    """
+    chosen = active_workspace(workspace)
+    with chosen.database.reading() as cursor:
+        columns = result_columns(cursor, pipeline_id)
+        has_jobs = cursor.execute(
+            "SELECT 1 FROM jobs WHERE pipeline_id = $id LIMIT 1", {"id": pipeline_id}
+        ).fetchall()
+    if not columns and not has_jobs:
+        find_pipeline(pipeline_id)
+    if not columns:
+        query = "SELECT job_id::VARCHAR AS job_id, input_path FROM jobs WHERE false"
+        return _frame(chosen, query, {})
+    names = ["input_path" if name.lower() == "input_path" else name for name in columns]
+    own = ", ".join(
+        'found."' + name.replace('"', '""') + '"' for name in names if name != JOB_COLUMN
+    )
+    path = "" if "input_path" in names else "jobs.input_path, "
+    query = (
+        f"SELECT jobs.job_id::VARCHAR AS job_id, {path}{own}"
+        f" FROM {table_name(pipeline_id)} AS found JOIN jobs USING (job_id)"
+        " WHERE jobs.status = 'completed' ORDER BY jobs.position, found.rowid"
+    )
+    return _frame(chosen, query + _limited(limit), {})
+
+
+def sql(
+    query: str,
+    params: Mapping[str, Any] | Sequence[Any] | None = None,
+    *,
+    workspace: Workspace | None = None,
+) -> pd.DataFrame:
+    """Ask the ledger in SQL, read-only: the tables ``jobs``, ``job_attempts``, ``runs``, ``sources`` and ``results.*``.
+
+    Parameters
+    ----------
+    query
+        One SELECT, or another statement that only reads.
+    params
+        Values for ``$name`` or ``?``.
+    workspace
+        The active one by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What it selects, with ids as text.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the query is more than one statement, writes, or is not valid SQL.
+
+    Examples
+    --------
+    >>> sql("SELECT status, count(*) AS jobs FROM jobs GROUP BY status")
+    """
+    import duckdb
+
+    try:
+        statements = duckdb.extract_statements(query)
+    except duckdb.Error as error:
+        raise InvalidArgumentError(f"the query is not valid SQL: {error}") from error
+    allowed = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+    if len(statements) != 1 or statements[0].type not in allowed:
+        raise InvalidArgumentError(
+            "sql() takes one statement that reads, such as SELECT; jobs are changed by register_jobs, "
+            "run_jobs and retry_jobs"
+        )
+    try:
+        return _frame(active_workspace(workspace), query, params or {})
+    except ForegsyteError as error:
+        if isinstance(error.__cause__, (duckdb.ProgrammingError, duckdb.DataError)):
+            raise InvalidArgumentError(f"the query cannot be run: {error.__cause__}") from error
+        raise
+
+
+def _frame(
+    workspace: Workspace,
+    query: str,
+    parameters: Mapping[str, Any] | Sequence[Any],
+    categories: Sequence[str] = (),
+) -> pd.DataFrame:
+    with workspace.database.reading() as cursor:
+        table = _to_arrow(cursor, query, parameters)
+    return _to_pandas(table, categories)
+
+
+def _to_arrow(
+    cursor: DuckDBPyConnection, query: str, parameters: Mapping[str, Any] | Sequence[Any]
+) -> pa.Table:
+    # Arrow on the way to pandas takes a third of the time of DuckDB's own df().
+    relation = cursor.sql(query, params=parameters) if parameters else cursor.sql(query)
+    return relation.to_arrow_table()
+
+
+def _to_pandas(table: pa.Table, categories: Sequence[str]) -> pd.DataFrame:
+    import pyarrow as pa
+
+    columns = []
+    for field in table.schema:
+        column = table.column(field.name)
+        if pa.types.is_timestamp(field.type) and field.type.tz is None:
+            column = column.cast(pa.timestamp("us", "UTC"))
+        elif pa.types.is_dictionary(field.type):
+            column = column.cast(field.type.value_type)
+        if field.name in categories:
+            column = column.cast(pa.string()).dictionary_encode()
+        columns.append(column)
+    return pa.table(columns, names=table.column_names).to_pandas()
+
+
+def _conditions(
+    status: str | JobStatus | Sequence[str | JobStatus] | None,
+    pipeline_id: str | None,
+    source: str | None,
+) -> tuple[str, dict[str, Any]]:
+    parts: list[str] = []
+    parameters: dict[str, Any] = {}
+    if status is not None:
+        wanted = [status] if isinstance(status, str) else list(status)
+        known = [one.value for one in JobStatus]
+        values = [str(getattr(one, "value", one)) for one in wanted]
+        for value in values:
+            if value not in known:
+                raise InvalidArgumentError(f"status={value!r} is unknown; expected one of {known}")
+        parts.append("jobs.status::VARCHAR IN (SELECT unnest($status))")
+        parameters["status"] = values or [""]
+    for name, value in (("pipeline_id", pipeline_id), ("source", source)):
+        if value is not None:
+            parts.append(f"jobs.{name} = ${name}")
+            parameters[name] = value
+    return (" WHERE " + " AND ".join(parts) if parts else ""), parameters
+
+
+def _listed(expressions: Mapping[str, str]) -> str:
+    return ", ".join(f"{expressions[name]} AS {name}" for name in ATTEMPT_COLUMNS)
+
+
+def _limited(limit: int | None) -> str:
+    if limit is None:
+        return ""
+    if limit < 0:
+        raise InvalidArgumentError(f"limit={limit!r}; expected 0 or more, or None")
+    return f" LIMIT {int(limit)}"

@@ -1,0 +1,125 @@
+"""The identity of a job: the same in every session, on every machine, on every DuckDB.
+
+A job's id is the MD5 of the canonical JSON of ``[1, pipeline_id, source name, path, params]``, read as a
+UUID. ``job_identity`` is the definition; ``IDENTITY_SQL`` computes the same for many rows at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from foregsyte_kaggle.errors import InvalidArgumentError
+
+__all__ = [
+    "IDENTITY_SQL",
+    "canonical_params",
+    "decode_path",
+    "encode_path",
+    "identity_prefix",
+    "job_identity",
+]
+
+IDENTITY_VERSION = 1
+ENCODED = "percent-encoded:"
+
+#: The id of a row with the columns ``path`` and ``params`` (canonical JSON, never NULL); takes
+#: ``identity_prefix`` as ``$prefix``. Exact because stored paths hold no control characters, the only
+#: ones that DuckDB's JSON and Python's write differently.
+IDENTITY_SQL = "md5($prefix || to_json(path) || ',' || params || ']')::UUID"
+
+_needs_encoding = re.compile(r"[\x00-\x1f\ud800-\udfff]").search
+
+
+def job_identity(
+    pipeline_id: str, source: str | None, path: str, params: Mapping[str, Any] | None = None
+) -> uuid.UUID:
+    """Return the id of the job of one input.
+
+    Parameters
+    ----------
+    pipeline_id
+        The pipeline's name.
+    source
+        The source's name.
+    path
+        The input's path as it is stored: relative to its source, POSIX form, odd names encoded.
+    params
+        The job's params; None and an empty mapping are the same.
+    """
+    text = identity_prefix(pipeline_id, source) + f"{_dumps(path)},{canonical_params(params)}]"
+    return uuid.UUID(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def identity_prefix(pipeline_id: str, source: str | None) -> str:
+    """Return the part of the canonical JSON that all jobs of a registration share."""
+    return _dumps([IDENTITY_VERSION, pipeline_id, source])[:-1] + ","
+
+
+def canonical_params(params: Mapping[str, Any] | None) -> str:
+    """Return params as canonical JSON: sorted keys, no blanks, JSON values only.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a key is not a string or a value is not a JSON value; says where.
+    """
+    if not params:
+        return "{}"
+    _check_json(params, "params")
+    return _dumps(params)
+
+
+def encode_path(path: str) -> str:
+    """Return a path as the ledger stores it.
+
+    Names that DuckDB's text cannot hold (bytes that are not UTF-8) or that hold control characters are
+    percent-encoded behind a prefix; all others stay as they are.
+    """
+    if _needs_encoding(path) or path.startswith(ENCODED):
+        return ENCODED + quote_from_bytes(os.fsencode(path), safe="/ ()[]{}!#$&'+,;=@^~")
+    return path
+
+
+def decode_path(stored: str) -> str:
+    """Return the path that ``encode_path`` stored."""
+    if stored.startswith(ENCODED):
+        return os.fsdecode(unquote_to_bytes(stored.removeprefix(ENCODED)))
+    return stored
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(
+        value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+    )
+
+
+def _check_json(value: Any, where: str) -> None:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidArgumentError(
+                    f"{where} has the key {key!r} of type {type(key).__name__}; expected text, since "
+                    "params are stored as JSON"
+                )
+            _check_json(item, f"{where}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            _check_json(item, f"{where}[{number}]")
+    elif isinstance(value, str):
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise InvalidArgumentError(f"{where} is {value!r}, which is not valid Unicode text")
+    elif isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise InvalidArgumentError(f"{where} is {value!r}, which JSON cannot hold; use None")
+    elif not (value is None or isinstance(value, (bool, int))):
+        raise InvalidArgumentError(
+            f"{where} is {value!r:.80} of type {type(value).__name__}; expected a JSON value (text, "
+            "number, true/false, None, list, dict). Convert it first, for example with str() or float()."
+        )

@@ -1,0 +1,129 @@
+"""``bootstrap``: open or create a workspace, upgrade its ledger, recover what a dead session left."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from foregsyte_kaggle import ledger, schema
+from foregsyte_kaggle.database import LEDGER_FILE, Database, open_database
+from foregsyte_kaggle.errors import WorkspaceError
+from foregsyte_kaggle.notices import say
+from foregsyte_kaggle.transfer import copy_ledger
+from foregsyte_kaggle.workspace import (
+    Workspace,
+    activate,
+    current_workspace,
+    open_workspaces,
+    workspaces_lock,
+)
+
+__all__ = ["bootstrap", "prepare_ledger"]
+
+
+def bootstrap(directory: str | Path | None = None) -> Workspace:
+    """Open or create the workspace of a directory and make it the active one.
+
+    Creates ``data/foregsyte.duckdb``, upgrades it to the newest revision (keeping a copy of a ledger
+    that has jobs), and puts jobs that a dead session left running back to pending. Calling it again
+    changes nothing.
+
+    Parameters
+    ----------
+    directory
+        The working directory; the current one by default.
+
+    Returns
+    -------
+    Workspace
+        The same object while the directory stays open in this process.
+
+    Raises
+    ------
+    LedgerError
+        If the ledger cannot be opened: locked by another process, damaged, not DuckDB's, written by a
+        newer version, or in a folder that cannot be written. Nothing is changed then.
+    WorkspaceError
+        If another workspace is active and a run works in it.
+    """
+    folder = Path(directory if directory is not None else ".").expanduser().resolve()
+    with workspaces_lock:
+        workspace = open_workspaces.get(folder)
+        if workspace is not None and workspace.database.closed:
+            del open_workspaces[folder]
+            workspace = None
+        previous = current_workspace()
+        if previous is not None and previous is not workspace and previous.live_runs:
+            raise WorkspaceError(
+                f"a run works in {previous.directory}; wait for it or stop it before opening {folder}"
+            )
+        if workspace is None:
+            workspace = _open_workspace(folder)
+            open_workspaces[folder] = workspace
+        if previous is not None and previous is not workspace and not previous.database.closed:
+            say(f"the default workspace is now {folder} (it was {previous.directory})")
+        activate(workspace)
+        return workspace
+
+
+def prepare_ledger(database: Database) -> None:
+    """Bring a ledger to the newest revision and begin a session in it."""
+    if not schema.check_revision(database):
+        _upgrade(database)
+    ledger.begin_session(database)
+
+
+def _open_workspace(folder: Path) -> Workspace:
+    file = folder / LEDGER_FILE
+    existed = file.exists()
+    database = open_database(file)
+    try:
+        prepare_ledger(database)
+        recovered = ledger.recover(database, alive=frozenset())
+    except BaseException:
+        database.close()
+        raise
+    counts = ledger.status_counts(database)
+    say(f"{'opened' if existed else 'created'} {file}: {_describe(counts)}")
+    if recovered.pending or recovered.failed:
+        say(_describe_recovery(recovered))
+    return Workspace(folder, database)
+
+
+def _upgrade(database: Database) -> None:
+    before = schema.current_revision(database)
+    if database.path is not None and before is not None and ledger.has_jobs(database):
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        copy = database.path.parent / "backups" / f"foregsyte-{before}-{moment}.duckdb"
+        needed, free = database.path.stat().st_size, shutil.disk_usage(database.path.parent).free
+        if needed > free:
+            raise WorkspaceError(
+                f"the ledger {database.path} must be upgraded, and there is no room for a copy of it "
+                f"first: {needed:,} bytes needed, {free:,} free. Free some room and bootstrap again."
+            )
+        copy_ledger(database, copy)
+        say(f"upgrading the ledger from revision {before}; its copy is {copy}")
+    schema.upgrade(database)
+
+
+def _describe(counts: dict[str, int]) -> str:
+    parts = [f"{number:,} {status}" for status, number in counts.items() if number]
+    return "jobs: " + ", ".join(parts) if parts else "no jobs yet"
+
+
+def _describe_recovery(recovered: ledger.Recovery) -> str:
+    parts = []
+    if recovered.pending:
+        parts.append(f"{recovered.pending:,} job(s) that it left running are pending again")
+    if recovered.failed:
+        parts.append(f"{recovered.failed:,} that it took down twice failed")
+    return "the last session ended unexpectedly: " + ", ".join(parts)
+
+
+@atexit.register
+def _close_all() -> None:
+    for workspace in list(open_workspaces.values()):
+        if not workspace.live_runs:
+            workspace.database.close()

@@ -1,0 +1,179 @@
+"""The registry: which callable stands for a ``pipeline_id``."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Pipeline", "find_pipeline", "known_pipelines", "pipeline", "pipelines"]
+
+Target = TypeVar("Target", bound=Callable[..., Any])
+
+_valid_id = re.compile(r"[a-z][a-z0-9_]{0,62}").fullmatch
+
+#: Built-in pipelines by where they are, so that listing them imports nothing.
+BUILTIN = {
+    "file_info": "foregsyte_kaggle.pipelines.builtin:file_info",
+    "video_info": "foregsyte_kaggle.pipelines.builtin:video_info",
+}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A callable under its ``pipeline_id``.
+
+    Attributes
+    ----------
+    pipeline_id : str
+        Letters, digits and underscores.
+    target : callable
+        A function ``fn(path, **params)``, or a class that is built once per worker and then called.
+    origin : str
+        ``"notebook"`` for what ``@pipeline`` registered, ``"built-in"`` otherwise.
+    version : str or None
+        Stands for the code in place of its fingerprint.
+    """
+
+    pipeline_id: str
+    target: Callable[..., Any]
+    origin: str
+    version: str | None = None
+
+    @property
+    def is_class(self) -> bool:
+        """Whether the target is a class, built once per worker and distinct params."""
+        return inspect.isclass(self.target)
+
+    @cached_property
+    def code_version(self) -> str:
+        """The version given, or the first 16 hexadecimal digits of the source text's SHA-256."""
+        if self.version is not None:
+            return self.version
+        try:
+            text = textwrap.dedent(inspect.getsource(self.target))
+        except (OSError, TypeError):
+            # No source, as for code typed into a bare interpreter: the compiled code stands for it.
+            code = getattr(self.target, "__code__", None)
+            text = f"{code.co_code!r}{code.co_consts!r}" if code else repr(self.target)
+        return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+_registered: dict[str, Pipeline] = {}
+
+
+def pipeline(pipeline_id: str, *, version: str | None = None) -> Callable[[Target], Target]:
+    """Register a function or class as a pipeline; decorating again replaces it.
+
+    The function is called as ``fn(path, **params)``: ``path`` is a ``pathlib.Path``, or a ``str`` for
+    ids and URLs. A parameter named ``job`` gets a ``JobContext``. A class gets those params that its
+    ``__init__`` takes when it is built, once per worker and distinct values, and is then called for each
+    input with the others. What is returned (a dict, a list of dicts, a DataFrame, an Arrow table or
+    None) becomes rows of ``results.<pipeline_id>``.
+
+    Parameters
+    ----------
+    pipeline_id
+        A letter, then up to 62 letters, digits and underscores, all small.
+    version
+        Stands for the code; by default a fingerprint of its source.
+
+    Returns
+    -------
+    callable
+        A decorator that returns its argument unchanged.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the id is not of that form, or the decorated object cannot be called.
+
+    Examples
+    --------
+    >>> @pipeline("line_count")
+    ... def line_count(path):
+    ...     return {"lines": len(path.read_text().splitlines())}
+    """
+    if not isinstance(pipeline_id, str) or not _valid_id(pipeline_id):
+        raise InvalidArgumentError(
+            f"pipeline_id={pipeline_id!r} cannot name a table; expected a small letter, then up to 62 "
+            "small letters, digits and underscores, such as 'yolo_ocr'"
+        )
+
+    def register(target: Target) -> Target:
+        if not callable(target):
+            raise InvalidArgumentError(
+                f"the pipeline {pipeline_id!r} is {target!r:.80}; expected a function or a class"
+            )
+        _registered[pipeline_id] = Pipeline(pipeline_id, target, "notebook", version)
+        return target
+
+    return register
+
+
+def find_pipeline(pipeline_id: str) -> Pipeline:
+    """Return the pipeline of an id.
+
+    Raises
+    ------
+    PipelineError
+        If there is none; says which there are and the nearest.
+    """
+    found = _registered.get(pipeline_id)
+    if found is not None:
+        return found
+    if pipeline_id in BUILTIN:
+        module, _, name = BUILTIN[pipeline_id].partition(":")
+        return Pipeline(pipeline_id, getattr(import_module(module), name), "built-in")
+    known = known_pipelines()
+    near = difflib.get_close_matches(str(pipeline_id), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise PipelineError(
+        f"there is no pipeline {pipeline_id!r}.{hint} Known are {', '.join(known)}. Define it first: "
+        f"@foregsyte_kaggle.pipeline({str(pipeline_id)!r}) above a function of a path."
+    )
+
+
+def known_pipelines() -> list[str]:
+    """Return the ids that ``find_pipeline`` knows, sorted."""
+    return sorted({*_registered, *BUILTIN})
+
+
+def pipelines() -> pd.DataFrame:
+    """List the pipelines that a run can call.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``pipeline_id``, ``origin``, ``kind`` (function or class), ``code_version``, and the first line
+        of its documentation.
+    """
+    import pandas as pd
+
+    rows = []
+    for pipeline_id in known_pipelines():
+        found = find_pipeline(pipeline_id)
+        doc = inspect.getdoc(found.target) or ""
+        rows.append(
+            {
+                "pipeline_id": pipeline_id,
+                "origin": found.origin,
+                "kind": "class" if found.is_class else "function",
+                "code_version": found.code_version,
+                "description": doc.partition("\n")[0],
+            }
+        )
+    columns = ["pipeline_id", "origin", "kind", "code_version", "description"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,112 @@
+"""The workspace: a working directory with its ledger and its output files, and which one is active."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foregsyte_kaggle.database import LEDGER_FILE, Database, SessionLocal
+from foregsyte_kaggle.errors import WorkspaceError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+__all__ = ["Workspace", "activate", "active_workspace", "current_workspace", "open_workspaces"]
+
+
+class _State:
+    active: Workspace | None = None
+
+
+_state = _State()
+
+#: The workspaces that are open in this process, by directory; change it under ``workspaces_lock``.
+open_workspaces: dict[Path, Workspace] = {}
+workspaces_lock = threading.RLock()
+
+
+class Workspace:
+    """A working directory with its ledger ``data/foregsyte.duckdb`` and its ``data/outputs/``.
+
+    Made by ``bootstrap``; every helper takes one as ``workspace=``.
+
+    Attributes
+    ----------
+    directory : pathlib.Path
+        The working directory.
+    database : foregsyte_kaggle.database.Database
+        Its open ledger.
+    live_runs : set of uuid.UUID
+        The runs that work in this process now.
+    """
+
+    def __init__(self, directory: Path, database: Database) -> None:
+        self.directory = directory
+        self.database = database
+        self.live_runs: set[uuid.UUID] = set()
+
+    @property
+    def ledger_path(self) -> Path | None:
+        """The ledger file; None for a ledger in memory."""
+        return self.database.path
+
+    @property
+    def outputs(self) -> Path:
+        """The folder for files that pipelines write."""
+        return self.directory / LEDGER_FILE.parent / "outputs"
+
+    @property
+    def engine(self) -> Engine:
+        """The one SQLAlchemy engine of the ledger."""
+        return self.database.engine
+
+    def close(self) -> None:
+        """Close the ledger; ``bootstrap`` opens it again.
+
+        Raises
+        ------
+        WorkspaceError
+            If a run works in it.
+        """
+        if self.live_runs:
+            raise WorkspaceError(
+                f"the workspace {self.directory} has a run that works; stop it before closing"
+            )
+        self.database.close()
+        with workspaces_lock:
+            open_workspaces.pop(self.directory, None)
+            if _state.active is self:
+                activate(None)
+
+    def __repr__(self) -> str:
+        return f"<Workspace {self.directory}{' (closed)' if self.database.closed else ''}>"
+
+
+def active_workspace(workspace: Workspace | None = None) -> Workspace:
+    """Return the given workspace, or the active one.
+
+    Raises
+    ------
+    WorkspaceError
+        If there is none, or it was closed.
+    """
+    chosen = workspace if workspace is not None else current_workspace()
+    if chosen is None:
+        raise WorkspaceError("no workspace is open: call foregsyte_kaggle.bootstrap() first")
+    if chosen.database.closed:
+        raise WorkspaceError(f"the workspace {chosen.directory} was closed; call bootstrap() again")
+    return chosen
+
+
+def current_workspace() -> Workspace | None:
+    """Return the active workspace; None when there is none."""
+    return _state.active
+
+
+def activate(workspace: Workspace | None) -> Workspace | None:
+    """Make a workspace the default one, and bind ``SessionLocal`` to it; return the one before."""
+    previous, _state.active = _state.active, workspace
+    SessionLocal.configure(bind=workspace.engine if workspace else None)
+    return previous
