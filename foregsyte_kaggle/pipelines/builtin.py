@@ -136,10 +136,10 @@ def video_info(path: Path) -> Row:
 def _open_container(path: Path) -> InputContainer:
     import av
 
-    # A playlist in the data must not make a worker fetch what it lists.
+    # Nothing in the data may make a worker open a connection.
     settings: dict[str, Any] = {"options": {"protocol_whitelist": "file"}}
     if int(av.__version__.partition(".")[0]) < 19:
-        # Else they refuse a video whose title is not UTF-8. Later ones lack fault and argument.
+        # These refuse a video whose title is not UTF-8, unless told; later ones need no telling.
         settings["metadata_errors"] = "replace"
     # The prefix keeps a colon in a file name from meaning a protocol.
     container: InputContainer = av.open(f"file:{path}", "r", **settings)
@@ -186,11 +186,7 @@ def _first_video(container: InputContainer, path: Path) -> VideoStream:
 def _length(container: InputContainer, stream: VideoStream) -> tuple[int, float]:
     """Return the number of frames and the seconds, from the headers as far as they say."""
     frames = int(stream.frames)
-    seconds = 0.0
-    if stream.duration and stream.time_base:
-        seconds = stream.duration * float(stream.time_base)
-    elif container.duration:
-        seconds = container.duration / 1_000_000
+    seconds = _seconds(stream, stream.duration or 0) or (container.duration or 0) / 1_000_000
     if frames and seconds:
         return frames, seconds
     counted, end_seconds = _count_packets(container, stream)
@@ -208,7 +204,12 @@ def _count_packets(container: InputContainer, stream: VideoStream) -> tuple[int,
         if shown is not None:
             start = shown if start is None else min(start, shown)
             end = max(end, shown + (packet.duration or 0))
-    return count, (end - (start or 0)) * float(stream.time_base or 0)
+    return count, _seconds(stream, end - (start or 0))
+
+
+def _seconds(stream: VideoStream, ticks: int) -> float:
+    unit = stream.time_base
+    return ticks * unit.numerator / unit.denominator if unit else 0.0
 
 
 def _container_name(form: str, path: Path) -> str:
@@ -244,8 +245,9 @@ def _read_layout(path: Path) -> _Layout:
     if kind in {"image/avif", "image/heic"}:
         return _Layout(fault=f"the file is a still image ({kind})")
     if kind == "text/plain":
-        start = head[:40].decode(errors="ignore")
-        return _Layout(nature=f"the file holds text, starting with {start!r}")
+        # Not for PyAV to see: given a playlist, FFmpeg waits for ever for what is listed.
+        first_line = head.decode(errors="ignore").strip().partition("\n")[0]
+        return _Layout(fault=f"the file holds text, starting with {first_line[:60].strip()!r}")
     return _Layout(nature=f"the file holds {kind}" if kind else None)
 
 

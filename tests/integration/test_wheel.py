@@ -1,0 +1,108 @@
+"""The wheel, installed away from the checkout into an environment that it may not write to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAIN_JOB = """
+import json, sys
+from pathlib import Path
+
+import foregsyte_kaggle as fk
+from foregsyte_kaggle import schema
+
+checkout = sys.argv[1]
+assert not any(Path(entry).resolve() == Path(checkout) for entry in sys.path if entry)
+assert not fk.__file__.startswith(checkout), fk.__file__
+assert schema.migrations_directory().name == "_migrations", schema.migrations_directory()
+Path("inputs").mkdir()
+for number in range(5):
+    Path("inputs", f"{number}.txt").write_text("x" * number)
+workspace = fk.bootstrap()
+fk.register_jobs("inputs", "file_info")
+run = fk.run_jobs("file_info", progress=False)
+page = fk.job_table().to_html("table.html")
+print(json.dumps({
+    "completed": run.completed,
+    "rows": len(fk.results_frame("file_info")),
+    "version": fk.__version__,
+    "revision": schema.current_revision(workspace.database),
+    "page": Path(page).stat().st_size > 0,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    pip("wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.integration
+def test_wheel_is_pure_and_carries_migrations_and_types(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert wheel.name.endswith("-py3-none-any.whl")
+    shipped = sorted(Path(name).name for name in names if "/_migrations/versions/" in name)
+    own = sorted(path.name for path in (ROOT / "migrations" / "versions").glob("*.py"))
+    assert shipped == own
+    for name in ("_migrations/env.py", "_migrations/script.py.mako", "py.typed"):
+        assert f"foregsyte_kaggle/{name}" in names
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"foregsyte_kaggle"}
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_installed_wheel_runs_the_main_job_and_writes_nothing_beside_itself(
+    wheel: Path, tmp_path: Path
+) -> None:
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=True)
+    python = environment / "bin" / "python"
+    # Core dependencies only, all of them as wheels: no compiler is needed.
+    installed = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", str(wheel)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert installed.returncode == 0, installed.stderr
+    before = _files(environment)
+    folder = tmp_path / "away"
+    folder.mkdir()
+    done = subprocess.run(
+        [python, "-c", MAIN_JOB, str(ROOT)],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert '"completed": 5' in last
+    assert '"rows": 5' in last
+    assert '"page": true' in last
+    assert _files(environment) == before
+
+
+def _files(environment: Path) -> set[str]:
+    return {str(path) for path in environment.rglob("*") if path.suffix != ".pyc"}
+
+
+def pip(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,37 @@
+"""Every notebook runs in a fresh folder and gives the outputs that it was saved with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SANITIZE = Path(__file__).with_name("sanitize.cfg")
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.notebook
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS, "notebooks/ holds no *.ipynb: its folder moved, so this file tests nothing"
+
+
+@pytest.mark.notebook
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_gives_its_saved_outputs(notebook: Path, tmp_path: Path) -> None:
+    # A copy, since the kernel works in the notebook's folder and leaves its workspace there.
+    copy = shutil.copy(notebook, tmp_path)
+    nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(SANITIZE)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--color=no", *nbval, copy],
+        cwd=tmp_path,
+        env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{notebook.name} differs:\n{done.stdout}\n{done.stderr}"

@@ -1,0 +1,134 @@
+"""The lanes: the same tests on other Pythons, pinned versions, another dialect, another time zone.
+
+``make test-all`` runs every lane; ``nox -f tests/noxfile.py -s kaggle -- tests/unit`` runs one, on a
+part of the tests. A lane whose Python this machine lacks is skipped, and the summary says so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent.parent
+PINS = ROOT / "tests" / "kaggle" / "constraints.txt"
+WITHOUT_BROWSER = ("tests/unit", "tests/integration", "tests/notebooks")
+SAY_VERSIONS = """
+import sys, importlib.metadata as m
+names = ("duckdb", "sqlalchemy", "alembic", "pandas", "pyarrow", "ipywidgets", "pytest")
+print("Python", sys.version.split()[0], *(f"| {name} {m.version(name)}" for name in names))
+"""
+
+nox.needs_version = ">=2025.5.1"
+nox.options.envdir = str(ROOT / ".nox")
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+
+
+def find_python(version: str) -> str | None:
+    """Find a Python of this version that starts: one of pyenv's shims may be there and fail."""
+    environments: list[Mapping[str, str]] = [os.environ]
+    if shutil.which("pyenv"):
+        latest = _output(["pyenv", "latest", version], os.environ)
+        environments.append({**os.environ, "PYENV_VERSION": latest or ""})
+    command = [f"python{version}", "-c", "import sys; print(sys.executable)"]
+    return next(filter(None, (_output(command, environ) for environ in environments)), None)
+
+
+def _output(command: list[str], environ: Mapping[str, str]) -> str | None:
+    """Run a command; give what it printed, or None if it is not there or failed."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def lane(*versions: str) -> Callable[[Callable[[nox.Session], None]], object]:
+    """Make a function a lane in an environment of its own, on the first of these Pythons found."""
+    found = next(((python, v) for v in versions if (python := find_python(v))), None)
+
+    def declare(body: Callable[[nox.Session], None]) -> object:
+        def run(session: nox.Session) -> None:
+            if found is None:
+                session.skip(f"THIS DID NOT RUN: no Python {' or '.join(versions)} here")
+            if found[1] != versions[0]:
+                session.warn(f"NO PYTHON {versions[0]} HERE: this runs on {found[1]}")
+            session.chdir(ROOT)
+            body(session)
+
+        run.__doc__ = body.__doc__
+        # python=False makes no environment for a lane that will only be skipped.
+        return nox.session(run, name=body.__name__, python=found[0] if found else False)
+
+    return declare
+
+
+def install(session: nox.Session, extras: str, *more: str) -> None:
+    """Install this checkout with the newest versions that the rest of the arguments allow."""
+    newest = ("--upgrade", "--upgrade-strategy", "eager")  # an environment is reused for weeks
+    session.install(*newest, "--editable", f".[{extras}]", *more)
+
+
+def run_tests(session: nox.Session, *paths: str) -> None:
+    """Say what is installed, then run the tests given on the command line, or else these."""
+    session.run("python", "-c", SAY_VERSIONS)
+    session.run("python", "-m", "pytest", *(session.posargs or paths))
+
+
+@lane("3.11")
+def py311(session: nox.Session) -> None:
+    """Python 3.11, newest versions: everything, the browser too."""
+    install(session, "test,browser")
+    run_tests(session, "tests")
+
+
+@lane("3.12")
+def py312(session: nox.Session) -> None:
+    """Python 3.12, newest versions."""
+    install(session, "test")
+    run_tests(session, *WITHOUT_BROWSER)
+
+
+@lane("3.13")
+def py313(session: nox.Session) -> None:
+    """Python 3.13, newest versions."""
+    install(session, "test")
+    run_tests(session, *WITHOUT_BROWSER)
+
+
+@lane("3.12", "3.11")
+def kaggle(session: nox.Session) -> None:
+    """The versions in Kaggle's image, which are the oldest supported."""
+    install(session, "test", "--constraint", str(PINS))
+    run_tests(session, *WITHOUT_BROWSER)
+
+
+@lane("3.11")
+def colab(session: nox.Session) -> None:
+    """Kaggle's versions with Colab's older ipywidgets, the lowest that is declared."""
+    install(session, "test", "--constraint", str(PINS))
+    session.install("ipywidgets==7.7.1")
+    run_tests(session, "tests/unit", "tests/notebooks")
+
+
+@lane("3.11")
+def fork(session: nox.Session) -> None:
+    """duckdb-sqlalchemy, the maintained fork, in place of duckdb-engine."""
+    install(session, "test", "duckdb-sqlalchemy")
+    session.run("python", "-m", "pip", "uninstall", "--yes", "--quiet", "duckdb-engine")
+    run_tests(session, *WITHOUT_BROWSER)
+
+
+@nox.session(python=False)
+def tokyo(session: nox.Session) -> None:
+    """A time zone far from UTC, in the environment that nox itself runs in."""
+    session.chdir(ROOT)
+    session.env["TZ"] = "Asia/Tokyo"
+    paths = session.posargs or ("tests/unit", "tests/integration")
+    session.run(sys.executable, "-m", "pytest", *paths, external=True)
