@@ -12,12 +12,13 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import QueuePool
 
 from foregsyte_kaggle.environment import memory_bytes
 from foregsyte_kaggle.errors import LedgerError, WorkspaceError, translated
@@ -25,10 +26,22 @@ from foregsyte_kaggle.errors import LedgerError, WorkspaceError, translated
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["LEDGER_FILE", "Base", "Database", "SessionLocal", "get_db", "open_database"]
+__all__ = [
+    "LEDGER_FILE",
+    "Base",
+    "Database",
+    "SessionLocal",
+    "borrowed_database",
+    "check_path",
+    "get_db",
+    "open_database",
+]
 
 #: Files of this storage version open in DuckDB 1.3, which Kaggle's image has, and in all later ones.
 STORAGE_VERSION = "v1.0.0"
+
+#: How long the write-ahead log may grow before a commit is followed by a checkpoint, as in DuckDB.
+LOG_BYTES = 16 * 2**20
 
 #: Where a workspace keeps its ledger, relative to the working directory.
 LEDGER_FILE = Path("data", "foregsyte.duckdb")
@@ -81,8 +94,9 @@ class Database:
     """One open ledger.
 
     Reads go on beside writes. Writes of this process come one after the other; a checkpoint, a
-    change of a table's columns and a copy of the file happen with no reader open, because DuckDB 1.3
-    can spin for ever otherwise.
+    change of a table's columns and a copy of the file happen with no reader open, and a checkpoint with
+    no session of the user's open either: DuckDB before 1.5 spins for ever when it meets a result that
+    was not fetched to its end, as the one behind ``session.query(Job).first()``.
 
     Parameters
     ----------
@@ -94,16 +108,19 @@ class Database:
         self.path = path
         self._pid = os.getpid()
         self._write_lock = threading.RLock()
-        self._depth = 0
-        self._readers = 0
-        self._no_readers = threading.Condition()
+        self._in_transaction = False
+        self._gate = threading.Condition()
+        self._readings: set[tuple[int, object]] = set()
+        self._waits_for_readers = False
         self._closed = False
+        self._descriptor: int | None = None
         with translated(path, "open"):
-            self.engine = _make_engine(path)
+            self.engine = self._make_engine()
             # The pool's connections come and go; this one keeps the file open, and all cursors are
             # made from it since it never runs a query itself.
-            self._pooled = self.engine.raw_connection()
-            self._root: DuckDBPyConnection = self._pooled.driver_connection.duplicate()  # type: ignore[union-attr]
+            self._kept = self.engine.raw_connection()
+            self._root: DuckDBPyConnection = self._kept.driver_connection.duplicate()  # type: ignore[union-attr]
+            self._kept.detach()  # so that the pool counts the users' connections only
             self._writer = self._root.cursor()
         _open_databases.add(self)
 
@@ -113,46 +130,65 @@ class Database:
 
         Commits at the end; on any exception all of it is rolled back.
         """
+        self._check_usable()
+        self._check_not_reading()
         with self._write_lock, translated(self.path, "write to"):
             self._check_usable()
-            if self._depth:
+            if self._in_transaction:
                 yield self._writer
                 return
-            self._writer.begin()
-            self._depth += 1
             try:
+                self._in_transaction = True
+                self._writer.begin()
                 yield self._writer
+                self._writer.commit()
             except BaseException:
                 self._roll_back()
                 raise
-            else:
-                self._writer.commit()
             finally:
-                self._depth -= 1
+                self._in_transaction = False
+            self._checkpoint_a_long_log()
 
     @contextmanager
     def reading(self) -> Iterator[DuckDBPyConnection]:
         """Give a cursor of its own that sees one consistent, read-only state of the ledger."""
+        self._check_usable()
+        token = (threading.get_ident(), object())
         with translated(self.path, "read"):
-            self._check_usable()
-            with self._no_readers:
-                cursor = self._root.cursor()
-                self._readers += 1
             try:
-                cursor.execute("BEGIN TRANSACTION READ ONLY")
-                yield cursor
+                with self._gate:
+                    # Who waits to be alone goes first, or readers that overlap would keep it out; a
+                    # thread that reads already is let through, or both would wait for ever.
+                    self._gate.wait_for(lambda: not self._waits_for_readers or self._reads_here())
+                    self._check_usable()
+                    self._readings.add(token)
+                    cursor = self._root.cursor()
+                try:
+                    cursor.execute("BEGIN TRANSACTION READ ONLY")
+                    yield cursor
+                finally:
+                    cursor.close()
             finally:
-                cursor.close()
-                with self._no_readers:
-                    self._readers -= 1
-                    self._no_readers.notify_all()
+                with self._gate:
+                    self._readings.discard(token)
+                    self._gate.notify_all()
 
     @contextmanager
     def exclusive(self) -> Iterator[DuckDBPyConnection]:
-        """Give the writing cursor, outside a transaction, while nobody else reads or writes."""
-        with self._write_lock, self._no_readers, translated(self.path, "change"):
+        """Give the writing cursor, outside a transaction, while nobody else reads or writes.
+
+        Sessions that are open go on; new ones wait.
+        """
+        self._check_usable()
+        self._check_not_reading()
+        with self._write_lock, self._gate, translated(self.path, "change"):
+            try:
+                self._waits_for_readers = True
+                self._gate.wait_for(lambda: not self._readings)
+            finally:
+                self._waits_for_readers = False
+                self._gate.notify_all()
             self._check_usable()
-            self._no_readers.wait_for(lambda: self._readers == 0)
             yield self._writer
 
     def checkpoint(self) -> bool:
@@ -161,55 +197,143 @@ class Database:
         Returns
         -------
         bool
-            False when an open transaction of somebody's session did not let it; nothing is lost then.
+            False when an open session or transaction of the user's did not let it; nothing is lost then.
         """
         import duckdb
 
         with self.exclusive() as connection:
+            if self.open_sessions:
+                return False
             try:
                 connection.execute("CHECKPOINT")
             except duckdb.TransactionException:
                 return False
         return True
 
+    @property
+    def open_sessions(self) -> int:
+        """How many of the user's sessions and connections hold a connection to the ledger now."""
+        return int(self.engine.pool.checkedout())  # type: ignore[attr-defined]
+
+    def file_descriptor(self) -> int:
+        """Return a descriptor to read the ledger file from; it stays open until ``close``.
+
+        Whoever opens the file another way and closes it again takes the lock away that keeps other
+        processes out, since the system drops all locks of a process on a file when the process closes
+        any descriptor of it.
+        """
+        if self.path is None:
+            raise WorkspaceError("the ledger in memory has no file")
+        if self._descriptor is None:
+            self._descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        return self._descriptor
+
     def close(self) -> None:
-        """Checkpoint and let go of the file; the second call does nothing."""
+        """Checkpoint and let go of the file; the second call does nothing.
+
+        A session that is still open keeps the file open, until it is closed too.
+        """
+        if os.getpid() != self._pid:
+            return
         with self._write_lock:
-            if self._closed or os.getpid() != self._pid:
+            if self._closed:
                 return
-            try:
-                self.checkpoint()
-            finally:
-                self._closed = True
-                self._writer.close()
-                self._root.close()
-                self._pooled.close()
-                self.engine.dispose()
-                with _registry_lock:
-                    if self.path is not None and _registry.get(self.path) is self:
-                        del _registry[self.path]
+            with self.exclusive():
+                try:
+                    self.checkpoint()
+                finally:
+                    self._closed = True
+                    self._let_go()
 
     @property
     def closed(self) -> bool:
         """Whether ``close`` was called."""
         return self._closed
 
+    def _let_go(self) -> None:
+        still_open = self.open_sessions
+        for connection in (self._writer, self._root, self._kept):
+            connection.close()
+        self.engine.dispose()
+        if self._descriptor is not None and not still_open:
+            os.close(self._descriptor)
+        with _registry_lock:
+            if self.path is not None and _registry.get(self.path) is self:
+                del _registry[self.path]
+
+    def _make_engine(self) -> Engine:
+        config = {
+            "storage_compatibility_version": STORAGE_VERSION,
+            # DuckDB would take 80 % of what the machine claims to have, which the workers need.
+            "memory_limit": f"{max(memory_bytes() // 4, 2**30) // 2**20}MiB",
+            "temp_directory": os.path.join(tempfile.gettempdir(), f"foregsyte-spill-{os.getpid()}"),
+            # DuckDB would checkpoint inside a commit, and a user's open session can make it spin then.
+            "checkpoint_threshold": "1TB",
+            # A file of another format would make DuckDB download what reads it.
+            "autoinstall_known_extensions": "false",
+        }
+        # A named database in memory is shared by the pool's connections, unlike a plain ":memory:".
+        name = str(self.path) if self.path else f":memory:foregsyte-{os.urandom(8).hex()}"
+        engine = create_engine(
+            URL.create("duckdb", database=name),
+            connect_args={"config": config},
+            poolclass=QueuePool,
+            pool_size=2,
+        )
+        event.listen(engine, "do_connect", self._before_connect)
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "checkout", self._before_use)
+        return engine
+
+    def _before_connect(self, *_: object) -> None:
+        self._check_usable()
+
+    def _before_use(self, *_: object) -> None:
+        self._check_usable()
+        with self._gate:  # a copy or a checkpoint under way ends first
+            pass
+
+    def _checkpoint_a_long_log(self) -> None:
+        """Checkpoint as DuckDB does by itself, after a commit that left a long write-ahead log."""
+        if self.path is None:
+            return
+        try:
+            size = os.stat(f"{self.path}.wal").st_size
+        except OSError:
+            return
+        if size >= LOG_BYTES:
+            # The commit stands; a full disk, say, will be told by the next one that needs room.
+            with suppress(LedgerError):
+                self.checkpoint()
+
     def _roll_back(self) -> None:
         import duckdb
 
-        try:
+        # DuckDB ends the transaction itself when a commit fails.
+        with suppress(duckdb.Error):
             self._writer.rollback()
-        except duckdb.Error:  # DuckDB ends the transaction itself when a commit fails
-            pass
+
+    def _reads_here(self) -> bool:
+        thread = threading.get_ident()
+        return any(reader == thread for reader, _ in tuple(self._readings))
+
+    def _check_not_reading(self) -> None:
+        if self._reads_here():
+            raise LedgerError(
+                f"this thread still reads {self.path or 'the ledger in memory'}; it must end that before "
+                "it writes, since both would wait for each other"
+            )
 
     def _check_usable(self) -> None:
         if os.getpid() != self._pid:
             raise LedgerError(
-                f"the ledger {self.path} belongs to process {self._pid}, from which this process was "
-                "forked. Return results to the notebook's process and let it write them."
+                f"the ledger {self.path or 'in memory'} belongs to process {self._pid}, from which this "
+                "process was forked. Return results to the notebook's process and let it write them."
             )
         if self._closed:
-            raise WorkspaceError(f"the ledger {self.path} was closed; call bootstrap() again")
+            raise WorkspaceError(
+                f"the ledger {self.path or 'in memory'} was closed; call bootstrap() again"
+            )
 
 
 def open_database(path: Path | str) -> Database:
@@ -229,6 +353,7 @@ def open_database(path: Path | str) -> Database:
     with _registry_lock:
         database = _registry.get(file)
         if database is None:
+            check_path(file)
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -240,25 +365,45 @@ def open_database(path: Path | str) -> Database:
         return database
 
 
-def _make_engine(path: Path | None) -> Engine:
-    config = {
-        "storage_compatibility_version": STORAGE_VERSION,
-        # DuckDB would take 80 % of what the machine claims to have, which the workers need.
-        "memory_limit": f"{max(memory_bytes() // 4, 2**30) // 2**20}MiB",
-        "temp_directory": os.path.join(tempfile.gettempdir(), f"foregsyte-spill-{os.getpid()}"),
-    }
-    # A named database in memory is shared by the pool's connections, unlike a plain ":memory:".
-    name = str(path) if path else f":memory:foregsyte-{os.urandom(8).hex()}"
-    engine = create_engine(
-        URL.create("duckdb", database=name), connect_args={"config": config}, pool_size=2
-    )
+@contextmanager
+def borrowed_database(path: Path | str) -> Iterator[Database]:
+    """Give the ``Database`` of a file, and close it afterwards unless it was open before."""
+    with _registry_lock:
+        was_open = Path(path).expanduser().resolve() in _registry
+        database = open_database(path)
+    try:
+        yield database
+    finally:
+        if not was_open:
+            database.close()
 
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: object) -> None:
-        _connections.add(connection)
-        connection.execute("SET GLOBAL TimeZone = 'UTC'")
 
-    return engine
+def check_path(file: Path) -> None:
+    """Refuse a path that DuckDB would take for another one.
+
+    Raises
+    ------
+    LedgerError
+        If it holds a question mark, a backslash, or bytes that are not Unicode.
+    """
+    text = str(file)
+    reason = None
+    if "?" in text:
+        reason = "a question mark, after which DuckDB looks for options"
+    elif "\\" in text and os.sep != "\\":
+        reason = "a backslash, which DuckDB takes for a slash"
+    elif not text.isprintable() and any("\udc80" <= character <= "\udcff" for character in text):
+        reason = "bytes that are not Unicode, which DuckDB cannot open"
+    if reason:
+        raise LedgerError(
+            f"the path {text!r} has {reason}; choose another directory, for example "
+            "bootstrap('/kaggle/working')"
+        )
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    _connections.add(connection)
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
 
 
 _registry: dict[Path, Database] = {}
@@ -268,13 +413,15 @@ _connections: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _keep_alive_in_child() -> None:
-    """Make a forked child leak the connections it inherited.
+    """Make a forked child leak the connections it inherited, and forget the pools that hold them.
 
-    When a child closes or garbage-collects an inherited connection, DuckDB deletes the parent's
+    When a child closes or garbage-collects the last inherited connection, DuckDB deletes the parent's
     write-ahead log, and rows that the parent commits afterwards are gone after a crash.
     """
     for inherited in (*_open_databases, *_connections):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+    for database in _open_databases:
+        database.engine.dispose(close=False)
 
 
 if hasattr(os, "register_at_fork"):

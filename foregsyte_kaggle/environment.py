@@ -5,6 +5,7 @@ The only module that reads Kaggle's variables.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -51,10 +52,8 @@ def memory_bytes() -> int:
     8 GiB where neither can be told.
     """
     sizes = []
-    try:
+    with contextlib.suppress(AttributeError, ValueError, OSError):
         sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        pass
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             text = Path("/sys/fs/cgroup", name).read_text().strip()

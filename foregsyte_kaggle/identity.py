@@ -19,9 +19,11 @@ from foregsyte_kaggle.errors import InvalidArgumentError
 
 __all__ = [
     "IDENTITY_SQL",
+    "canonical_json",
     "canonical_params",
     "decode_path",
     "encode_path",
+    "encode_paths",
     "identity_prefix",
     "job_identity",
 ]
@@ -34,7 +36,11 @@ ENCODED = "percent-encoded:"
 #: ones that DuckDB's JSON and Python's write differently.
 IDENTITY_SQL = "md5($prefix || to_json(path) || ',' || params || ']')::UUID"
 
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+).encode
 _needs_encoding = re.compile(r"[\x00-\x1f\ud800-\udfff]").search
+_has_surrogate = re.compile(r"[\ud800-\udfff]").search
 
 
 def job_identity(
@@ -53,13 +59,13 @@ def job_identity(
     params
         The job's params; None and an empty mapping are the same.
     """
-    text = identity_prefix(pipeline_id, source) + f"{_dumps(path)},{canonical_params(params)}]"
+    text = identity_prefix(pipeline_id, source) + f"{_encode(path)},{canonical_params(params)}]"
     return uuid.UUID(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest())
 
 
 def identity_prefix(pipeline_id: str, source: str | None) -> str:
     """Return the part of the canonical JSON that all jobs of a registration share."""
-    return _dumps([IDENTITY_VERSION, pipeline_id, source])[:-1] + ","
+    return _encode([IDENTITY_VERSION, pipeline_id, source])[:-1] + ","
 
 
 def canonical_params(params: Mapping[str, Any] | None) -> str:
@@ -70,10 +76,22 @@ def canonical_params(params: Mapping[str, Any] | None) -> str:
     InvalidArgumentError
         If a key is not a string or a value is not a JSON value; says where.
     """
-    if not params:
+    if params is None:
         return "{}"
-    _check_json(params, "params")
-    return _dumps(params)
+    if not isinstance(params, Mapping):
+        raise InvalidArgumentError(
+            f"params is {params!r:.80} of type {type(params).__name__}; expected a dict of JSON values"
+        )
+    return canonical_json(dict(params), "params")
+
+
+def canonical_json(value: Any, where: str = "it") -> str:
+    """Return one value as ``canonical_params`` does; ``where`` names it in errors."""
+    try:
+        _check_json(value, where)
+        return _encode(value)
+    except RecursionError:
+        raise InvalidArgumentError(f"{where} nests too deep, or holds itself") from None
 
 
 def encode_path(path: str) -> str:
@@ -81,10 +99,26 @@ def encode_path(path: str) -> str:
 
     Names that DuckDB's text cannot hold (bytes that are not UTF-8) or that hold control characters are
     percent-encoded behind a prefix; all others stay as they are.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If no file can have that name, since it is half a character.
     """
-    if _needs_encoding(path) or path.startswith(ENCODED):
-        return ENCODED + quote_from_bytes(os.fsencode(path), safe="/ ()[]{}!#$&'+,;=@^~")
-    return path
+    if not _needs_encoding(path) and not path.startswith(ENCODED):
+        return path
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"{path!r} is not valid Unicode text") from None
+    return ENCODED + quote_from_bytes(name, safe="/ ()[]{}!#$&'+,;=@^~")
+
+
+def encode_paths(paths: list[str]) -> list[str]:
+    """Return many paths as the ledger stores them; the list itself where none is odd."""
+    if all(map(str.isprintable, paths)) and ENCODED not in "\0".join(paths):
+        return paths
+    return [encode_path(path) for path in paths]
 
 
 def decode_path(stored: str) -> str:
@@ -94,32 +128,31 @@ def decode_path(stored: str) -> str:
     return stored
 
 
-def _dumps(value: Any) -> str:
-    return json.dumps(
-        value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-    )
-
-
 def _check_json(value: Any, where: str) -> None:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise InvalidArgumentError(
                     f"{where} has the key {key!r} of type {type(key).__name__}; expected text, since "
                     "params are stored as JSON"
                 )
+            _check_text(key, f"a key of {where}")
             _check_json(item, f"{where}[{key!r}]")
     elif isinstance(value, (list, tuple)):
         for number, item in enumerate(value):
             _check_json(item, f"{where}[{number}]")
     elif isinstance(value, str):
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise InvalidArgumentError(f"{where} is {value!r}, which is not valid Unicode text")
+        _check_text(value, where)
     elif isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
             raise InvalidArgumentError(f"{where} is {value!r}, which JSON cannot hold; use None")
     elif not (value is None or isinstance(value, (bool, int))):
         raise InvalidArgumentError(
             f"{where} is {value!r:.80} of type {type(value).__name__}; expected a JSON value (text, "
-            "number, true/false, None, list, dict). Convert it first, for example with str() or float()."
+            "number, true/false, None, list, dict). Convert it first, for example with str(), int() or float()."
         )
+
+
+def _check_text(value: str, where: str) -> None:
+    if not value.isascii() and _has_surrogate(value):
+        raise InvalidArgumentError(f"{where} is {value!r:.80}, which is not valid Unicode text")

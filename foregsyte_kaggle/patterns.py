@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Callable
 from functools import lru_cache
+
+from foregsyte_kaggle.errors import InvalidArgumentError
 
 __all__ = ["has_magic", "matcher", "split_glob"]
 
@@ -22,7 +25,7 @@ def split_glob(pattern: str) -> tuple[str, str]:
     >>> split_glob("/data/clips/**/*.mp4")
     ('/data/clips', '**/*.mp4')
     """
-    parts = pattern.replace("\\", "/").split("/")
+    parts = pattern.split("/")
     fixed = next(number for number, part in enumerate(parts) if has_magic(part))
     return "/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else "."), "/".join(
         parts[fixed:]
@@ -35,18 +38,27 @@ def matcher(pattern: str) -> Callable[[str], object] | None:
 
     ``*`` and ``?`` stop at a slash, ``**`` as a whole part takes any number of folders, and letters
     count as they are, also on systems that fold them.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the pattern is empty, absolute, or climbs out of the folder.
     """
-    if pattern in ("**/*", "**"):
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    if not parts or pattern.startswith("/") or ".." in parts:
+        raise InvalidArgumentError(
+            f"pattern={pattern!r} names no file below the folder; expected one such as '**/*.mp4', "
+            "relative to it"
+        )
+    if parts in (["**"], ["**", "*"]):
         return None
-    suffix = re.fullmatch(r"\*\*/\*([^*?\[/]*)", pattern)
-    if suffix:
-        ending = suffix.group(1)
+    if len(parts) == 2 and parts[0] == "**" and parts[1][0] == "*" and not has_magic(parts[1][1:]):
+        ending = parts[1][1:]
         return lambda path: path.endswith(ending)
-    return re.compile(_translate(pattern), re.DOTALL).fullmatch
+    return re.compile(_translate(parts), re.DOTALL).fullmatch
 
 
-def _translate(pattern: str) -> str:
-    parts = pattern.strip("/").split("/")
+def _translate(parts: list[str]) -> str:
     out = []
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
@@ -61,16 +73,28 @@ def _translate_part(part: str) -> str:
     out, at = [], 0
     while at < len(part):
         character = part[at]
-        end = part.find("]", at + 2) if character == "[" else -1
         if character == "*":
             out.append("[^/]*")
         elif character == "?":
             out.append("[^/]")
-        elif end > 0:
-            inside = part[at + 1 : end].replace("\\", "\\\\")
-            out.append(f"[{'^' + inside[1:] if inside[0] == '!' else inside}]")
+        elif character == "[":
+            end = _end_of_set(part, at)
+            out.append(_translate_set(part[at:end]))
             at = end
+            continue
         else:
             out.append(re.escape(character))
         at += 1
     return "".join(out)
+
+
+def _end_of_set(part: str, at: int) -> int:
+    """Return where the set that opens here ends; one step on where it never closes."""
+    first = at + 2 if part[at + 1 : at + 2] == "!" else at + 1
+    end = part.find("]", first + 1)  # a "]" that comes first is one of the set
+    return end + 1 if end > 0 else at + 1
+
+
+def _translate_set(text: str) -> str:
+    # fnmatch knows all rules of ranges and signs within a set; its frame is "(?s:" and ")\Z".
+    return "(?!/)" + fnmatch.translate(text)[4:-3]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle import ledger
 from foregsyte_kaggle.database import LEDGER_FILE
-from foregsyte_kaggle.errors import InvalidArgumentError, SourceError
+from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.identity import IDENTITY_SQL, canonical_params, identity_prefix
 from foregsyte_kaggle.ledger import NOW
+from foregsyte_kaggle.origins import note_source
 from foregsyte_kaggle.pipelines import find_pipeline
 from foregsyte_kaggle.sources import Inputs, resolve_inputs
+from foregsyte_kaggle.views import arrow_view
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
 if TYPE_CHECKING:
@@ -125,8 +126,8 @@ def register_jobs(
         raise InvalidArgumentError(f"unit={unit!r} is unknown; expected 'file' or 'folder'")
     if on_change not in ("rerun", "keep"):
         raise InvalidArgumentError(f"on_change={on_change!r} is unknown; expected 'rerun' or 'keep'")
-    if limit is not None and limit < 1:
-        raise InvalidArgumentError(f"limit={limit!r} is too small; expected 1 or more, or None")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise InvalidArgumentError(f"limit={limit!r}; expected a whole number from 1, or None")
     find_pipeline(pipeline_id)
     common = canonical_params(params)
     inputs = resolve_inputs(
@@ -135,123 +136,112 @@ def register_jobs(
         unit=unit,
         name=name,
         params=params,
-        exclude=chosen.directory / LEDGER_FILE.parent,
+        exclude=_own_files(chosen),
     )
-    root = _stored_root(inputs.root, chosen.directory)
     with chosen.database.transaction() as connection:
-        _note_source(connection, inputs, root, named=name is not None)
-        added, unchanged, changed = _insert(
-            connection, _table(inputs, common, limit), inputs.name, pipeline_id, on_change
-        )
+        inputs = note_source(connection, inputs, chosen.directory, named=name is not None)
+        return _store(connection, inputs, pipeline_id, common, limit, rerun=on_change == "rerun")
+
+
+def _own_files(workspace: Workspace) -> list[Path]:
+    """Return what this package writes in a workspace, and nobody means as an input."""
+    ledger_file = workspace.directory / LEDGER_FILE
+    log = ledger_file.with_name(ledger_file.name + ".wal")
+    return [ledger_file, log, ledger_file.with_name("backups"), workspace.outputs]
+
+
+#: Jobs for rows of ``job_id, path, size, params`` with the number ``nth``.
+INSERT = f"""
+    INSERT INTO jobs (job_id, status, pipeline_id, input_path, created_at, updated_at, position, source,
+                      params, input_size, attempts, interruptions)
+    SELECT job_id, 'pending', $pipeline_id, path, {NOW}, {NOW},
+           (SELECT coalesce(max(position), 0) FROM jobs) + nth, $source,
+           nullif(params, '{{}}'), size, 0, 0
+"""
+
+
+def _store(
+    connection: DuckDBPyConnection,
+    inputs: Inputs,
+    pipeline_id: str,
+    common: str,
+    limit: int | None,
+    *,
+    rerun: bool,
+) -> Registration:
+    """Add jobs for those inputs that have none; one query for all, and no join where none has."""
+    names = {"pipeline_id": pipeline_id, "source": inputs.name}
+    identifying = {"prefix": identity_prefix(pipeline_id, inputs.name)}
+    columns = "path, size, number, params"
+    if inputs.params is None:
+        columns = "path, size, number, $common AS params"
+        identifying["common"] = common
+    identified = (
+        f"SELECT *, {IDENTITY_SQL} AS job_id FROM (SELECT {columns} FROM incoming) AS inputs"
+    )
+    table = _each_once(connection, _table(inputs))[:limit]
+    added, changed = table.num_rows, 0
+    with arrow_view(connection, "incoming", table):
+        has_jobs = connection.execute(
+            "SELECT 1 FROM jobs WHERE pipeline_id = $pipeline_id AND source = $source LIMIT 1", names
+        ).fetchall()
+        if has_jobs:
+            connection.execute(
+                f"""
+                CREATE OR REPLACE TEMP TABLE staged AS
+                SELECT identified.*, jobs.job_id IS NULL AS is_new,
+                       coalesce(jobs.input_size <> size, false) AS changed
+                FROM ({identified}) AS identified LEFT JOIN jobs USING (job_id)
+                WHERE is_new OR changed
+                """,
+                identifying,
+            ).fetchall()
+            added, changed = _apply(connection, names, rerun=rerun)
+        else:
+            query = f"{INSERT} FROM (SELECT *, number AS nth FROM ({identified}))"
+            connection.execute(query, {**names, **identifying}).fetchall()
+    unchanged = table.num_rows - added - changed
     return Registration(pipeline_id, inputs.name, added, unchanged, changed, inputs.skipped)
 
 
-def _table(inputs: Inputs, common: str, limit: int | None) -> pa.Table:
+def _apply(
+    connection: DuckDBPyConnection, names: dict[str, str], *, rerun: bool
+) -> tuple[int, int]:
+    """Add the staged inputs that are new, and settle those that changed; return how many."""
+    numbered = "SELECT *, row_number() OVER (ORDER BY number) AS nth FROM staged WHERE is_new"
+    added = connection.execute(f"{INSERT} FROM ({numbered}) ORDER BY nth", names).fetchall()[0][0]
+    changed = connection.execute("SELECT count(*) FROM staged WHERE changed").fetchall()[0][0]
+    if changed:
+        if rerun:
+            ledger.rerun_changed(connection, "staged")
+        # A finished job keeps the size of the input that it finished with.
+        connection.execute(
+            "UPDATE jobs SET input_size = staged.size FROM staged WHERE staged.job_id = jobs.job_id"
+            " AND staged.changed AND jobs.status = 'pending'"
+        ).fetchall()
+    connection.execute("DROP TABLE staged")
+    return added, changed
+
+
+def _table(inputs: Inputs) -> pa.Table:
+    import numpy as np
     import pyarrow as pa
 
-    rows = slice(limit)
-    columns = {
-        "path": pa.array(inputs.paths[rows], pa.string()),
-        "size": pa.array(inputs.sizes[rows], pa.int64()),
-    }
-    count = len(columns["path"])
-    if inputs.params is None:
-        columns["params"] = pa.array([common], pa.string()).take(
-            pa.array([0], pa.int32()).take(pa.array([0] * count, pa.int32()))
-        )
-    else:
-        columns["params"] = pa.array(inputs.params[rows], pa.string())
-    columns["number"] = pa.array(range(count), pa.int64())
+    columns = {"path": inputs.paths, "size": inputs.sizes}
+    if inputs.params is not None:
+        columns["params"] = inputs.params
+    columns["number"] = pa.array(np.arange(1, len(inputs.paths) + 1))
     return pa.table(columns)
 
 
-def _insert(
-    connection: DuckDBPyConnection, table: pa.Table, source: str, pipeline_id: str, on_change: str
-) -> tuple[int, int, int]:
-    connection.register("incoming", table)
-    try:
-        connection.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE staged AS
-            WITH identified AS (
-                SELECT {IDENTITY_SQL} AS job_id, path, size, params, number FROM incoming
-            ), single AS (
-                SELECT * FROM identified
-                QUALIFY row_number() OVER (PARTITION BY job_id ORDER BY number) = 1
-            )
-            SELECT single.*, jobs.job_id IS NULL AS is_new,
-                   jobs.input_size IS DISTINCT FROM single.size AND NOT is_new AS changed
-            FROM single LEFT JOIN jobs USING (job_id)
-            """,
-            {"prefix": identity_prefix(pipeline_id, source)},
-        ).fetchall()
-        added = connection.execute(
-            f"""
-            INSERT INTO jobs (job_id, status, pipeline_id, input_path, created_at, updated_at,
-                              position, source, params, input_size, attempts, interruptions)
-            SELECT job_id, 'pending', $pipeline_id, path, {NOW}, {NOW},
-                   (SELECT coalesce(max(position), 0) FROM jobs)
-                   + row_number() OVER (ORDER BY number), $source,
-                   nullif(params, '{{}}'), size, 0, 0
-            FROM staged WHERE is_new ORDER BY number
-            """,
-            {"pipeline_id": pipeline_id, "source": source},
-        ).fetchall()[0][0]
-        total, changed = connection.execute(
-            "SELECT count(*), count(*) FILTER (changed) FROM staged"
-        ).fetchall()[0]
-        if changed:
-            if on_change == "rerun":
-                ledger.rerun_changed(connection, "staged")
-            connection.execute(
-                "UPDATE jobs SET input_size = staged.size FROM staged"
-                " WHERE staged.job_id = jobs.job_id AND staged.changed"
-            ).fetchall()
-        connection.execute("DROP TABLE staged")
-    finally:
-        connection.unregister("incoming")
-    return added, total - added - changed, changed
-
-
-def _note_source(
-    connection: DuckDBPyConnection, inputs: Inputs, root: str | None, *, named: bool
-) -> None:
-    """Add the source, or check that it is the one that has this name already."""
-    known = connection.execute(
-        "SELECT kind, root FROM sources WHERE name = $name", {"name": inputs.name}
-    ).fetchall()
-    values = {"name": inputs.name, "kind": inputs.kind, "root": root}
-    if not known:
-        connection.execute(
-            "INSERT INTO sources (name, kind, root, created_at, updated_at)"
-            f" VALUES ($name, $kind, $root, {NOW}, {NOW})",
-            values,
-        ).fetchall()
-        return
-    kind, known_root = known[0]
-    if (kind == "ids") != (inputs.kind == "ids") or (known_root is None) != (root is None):
-        raise SourceError(
-            f"the name {inputs.name!r} belongs to a source of another kind ({kind}) in this ledger; "
-            f"pass another one, such as name='{inputs.name}-2'"
-        )
-    if known_root == root:
-        return
-    if not named:
-        raise SourceError(
-            f"the name {inputs.name!r} belongs to {known_root} in this ledger, and this source is at "
-            f"{root}. Pass name={inputs.name!r} if it is the same data in a new place, or another name "
-            "to keep the two apart."
-        )
-    connection.execute(
-        f"UPDATE sources SET root = $root, kind = $kind, updated_at = {NOW} WHERE name = $name",
-        values,
-    ).fetchall()
-
-
-def _stored_root(root: Path | None, directory: Path) -> str | None:
-    """Return a root as the ledger stores it: relative to the workspace if inside it."""
-    if root is None:
-        return None
-    if root == directory or directory in root.parents:
-        return os.path.relpath(root, directory)
-    return str(root)
+def _each_once(connection: DuckDBPyConnection, table: pa.Table) -> pa.Table:
+    """Leave out inputs that came before with the same params; numbers stay those of the rows."""
+    with arrow_view(connection, "listed", table):
+        distinct = connection.execute("SELECT count(DISTINCT path) FROM listed").fetchall()[0][0]
+        if distinct == table.num_rows:
+            return table
+        same = "path, params" if "params" in table.column_names else "path"
+        return connection.sql(
+            f"SELECT * FROM listed QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY number) = 1"
+            " ORDER BY number"
+        ).to_arrow_table()

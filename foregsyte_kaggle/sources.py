@@ -1,33 +1,44 @@
-"""Where inputs come from: a folder, a glob, a list, or a table of paths or ids, as plain columns."""
+"""Where inputs come from: a folder, a glob, a list, or a table of paths or ids, as Arrow columns."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foregsyte_kaggle.errors import SourceError
-from foregsyte_kaggle.identity import canonical_params, encode_path
-from foregsyte_kaggle.listing import list_files, list_folders
+from foregsyte_kaggle import manifests
+from foregsyte_kaggle.errors import InvalidArgumentError, SourceError
+from foregsyte_kaggle.identity import ENCODED, encode_path, encode_paths
+from foregsyte_kaggle.listing import folder_size, list_files, list_folders
 from foregsyte_kaggle.patterns import has_magic, split_glob
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from foregsyte_kaggle.manifests import Manifest
+
     Source = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | pd.DataFrame | pa.Table
 
 __all__ = ["Inputs", "resolve_inputs"]
 
-PATH_COLUMNS = ("path", "input_path")
-ID_COLUMN = "id"
+
+#: Files of a list or table are looked at one by one up to this many: 2.5 µs each on a local disk, far
+#: more on a network drive. Of a longer one, whose registering costs less than that, only some are.
+LOOKED_AT = 100_000
+SAMPLE = 1_000
+
+#: What tells that a path must be looked at: a control character, an absolute path, an empty part, a part
+#: that begins with a dot, or what ``encode_path`` begins with.
+_ODD = rf"[\x00-\x1f]|^/|/$|//|^\.|/\.|^{ENCODED}"
 
 
 @dataclass
 class Inputs:
-    """What a source holds, in sorted order.
+    """What a source holds: sorted where it was listed, else in the order given.
 
     Attributes
     ----------
@@ -37,11 +48,11 @@ class Inputs:
         ``"folder"``, ``"glob"``, ``"list"``, ``"table"`` or ``"ids"``.
     root : pathlib.Path or None
         The folder that the paths count from; None for ids and URLs.
-    paths : list of str
-        As the ledger stores them.
-    sizes : list of int or None
-        Bytes; None where there is no file to ask.
-    params : list of str or None
+    paths : pyarrow.Array
+        As the ledger stores them. Those of a list or table may repeat.
+    sizes : pyarrow.Array
+        Bytes; NULL where no file was asked.
+    params : pyarrow.Array or None
         Canonical JSON, one a path; None where no input has params of its own.
     skipped : list of (str, str)
         What could not be read, and why.
@@ -50,9 +61,9 @@ class Inputs:
     name: str
     kind: str
     root: Path | None
-    paths: list[str]
-    sizes: list[int | None] | list[int]
-    params: list[str] | None = None
+    paths: pa.Array
+    sizes: pa.Array
+    params: pa.Array | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -63,7 +74,7 @@ def resolve_inputs(
     unit: str = "file",
     name: str | None = None,
     params: Mapping[str, Any] | None = None,
-    exclude: Path | None = None,
+    exclude: Collection[Path] = (),
 ) -> Inputs:
     """List the inputs of a source.
 
@@ -80,30 +91,38 @@ def resolve_inputs(
     params
         Params of every input; a table's columns come on top.
     exclude
-        A folder that is never listed.
+        Files and folders that are never listed.
 
     Raises
     ------
     SourceError
         If there is nothing at the source, or its inputs cannot be told apart or named.
+    InvalidArgumentError
+        If the name or the pattern is not of the expected form.
     """
-    if _is_table(source):
-        return _from_table(_arrow(source), None, name, params, "a DataFrame")
-    if isinstance(source, (str, os.PathLike)):
-        text = os.fspath(source)
-        path = Path(text).expanduser()
-        if path.is_dir():
+    _check_name(name)
+    if manifests.is_table(source):
+        return _from_manifest(manifests.read_table(source, params), pattern, unit, name)
+    if isinstance(source, (str, bytes, os.PathLike)):
+        text = os.fsdecode(source)
+        path = os.path.expanduser(text)
+        if os.path.isdir(path):
             return _from_folder(path, "folder", pattern, unit, name, exclude)
-        if path.is_file():
-            return _from_file(path, name, params)
+        if os.path.isfile(path):
+            if not manifests.is_manifest_file(path):
+                return _from_list([path], pattern, unit, name)
+            read = manifests.read_file(Path(path).resolve(), params)
+            return _from_manifest(read, pattern, unit, name)
+        if "://" in text:
+            return _from_list([text], pattern, unit, name)
         if has_magic(text):
-            root, inner = split_glob(str(path))
-            if not Path(root).is_dir():
+            root, inner = split_glob(Path(path).as_posix())
+            if not os.path.isdir(root):
                 raise SourceError(f"the glob {text!r} starts from {root}, which is not a folder")
-            return _from_folder(Path(root), "glob", inner, unit, name, exclude)
+            return _from_folder(root, "glob", inner, unit, name, exclude)
         raise SourceError(_not_found(path))
-    if isinstance(source, Iterable):
-        return _from_list(list(source), unit, name)
+    if isinstance(source, Iterable) and not isinstance(source, Mapping):
+        return _from_list(list(source), pattern, unit, name)
     raise SourceError(
         f"the source is a {type(source).__name__}; expected a folder, a glob, a CSV or Parquet file, a "
         "DataFrame, or a list of paths"
@@ -111,161 +130,185 @@ def resolve_inputs(
 
 
 def _from_folder(
-    folder: Path, kind: str, pattern: str, unit: str, name: str | None, exclude: Path | None
+    folder: str, kind: str, pattern: str, unit: str, name: str | None, exclude: Collection[Path]
 ) -> Inputs:
-    root = folder.resolve()
+    root = Path(folder).resolve()
     lister = list_folders if unit == "folder" else list_files
-    paths, sizes, skipped = lister(root, pattern, exclude)
-    if not paths:
+    found = lister(root, pattern, exclude)
+    if not found.paths:
         what = "folder with files that match" if unit == "folder" else "file that matches"
-        reason = f"; {len(skipped)} could not be read, first {skipped[0]}" if skipped else ""
+        reason = ""
+        if found.skipped:
+            path, why = found.skipped[0]
+            reason = f"; {len(found.skipped):,} could not be read, first {path!r} ({why})"
         raise SourceError(
             f"{folder} has no {what} {pattern!r}{reason}. Check the folder and the pattern: '*.mp4' takes "
             "this folder only, '**/*.mp4' the ones below too."
         )
-    return Inputs(_name(name, root, kind), kind, root, paths, sizes, None, skipped)
+    chosen = _name(name, root, kind)
+    return Inputs(
+        chosen, kind, root, _text(found.paths), _bytes(found.sizes), None, found.skipped
+    )
 
 
-def _from_file(path: Path, name: str | None, params: Mapping[str, Any] | None) -> Inputs:
-    ending = path.suffix.lower()
-    if ending in (".csv", ".tsv"):
-        table = _read_csv(path)
-    elif ending in (".parquet", ".pq"):
-        table = _read_parquet(path)
-    else:
-        return _from_list([path], "file", name)
-    return _from_table(table, path.resolve(), name, params, str(path))
-
-
-def _from_list(items: list[Any], unit: str, name: str | None) -> Inputs:
+def _from_list(items: list[Any], pattern: str, unit: str, name: str | None) -> Inputs:
     if not items:
         raise SourceError("the list of paths is empty; expected at least one path")
     texts = []
     for number, item in enumerate(items):
-        if not isinstance(item, (str, os.PathLike)):
+        if not isinstance(item, (str, bytes, os.PathLike)) or not item:
             raise SourceError(
                 f"item {number} of the list is {item!r:.80} of type {type(item).__name__}; expected a path"
             )
-        texts.append(os.fspath(item))
-    if all("://" in text for text in texts):
-        unique = sorted(set(texts))
-        return Inputs(
-            _name(name, None, "list of URLs"),
-            "list",
-            None,
-            [encode_path(text) for text in unique],
-            [None] * len(unique),
-        )
-    absolute = sorted({os.path.abspath(os.path.expanduser(text)) for text in texts})
-    wanted = os.path.isdir if unit == "folder" else os.path.isfile
-    missing = [path for path in absolute if not wanted(path)]
-    if missing:
-        raise SourceError(
-            f"{len(missing)} of {len(absolute)} paths of the list are no {unit}s, first {missing[:3]}"
-        )
-    root = Path(os.path.commonpath([os.path.dirname(path) for path in absolute]))
-    return Inputs(
-        _name(name, root, "list"),
-        "list",
-        root,
-        [encode_path(Path(path).relative_to(root).as_posix()) for path in absolute],
-        [os.path.getsize(path) if unit == "file" else None for path in absolute],
-    )
+        texts.append(os.fsdecode(item))
+    if _are_urls(texts):
+        return _without_files("list", texts, None, _name(name, None, "list of URLs"))
+    absolute = [os.path.abspath(os.path.expanduser(text)) for text in texts]
+    root, relative = _common_root(absolute)
+    sizes = _sizes(root, relative, "the list", pattern, unit)
+    return Inputs(_name(name, root, "list"), "list", root, _text(encode_paths(relative)), sizes)
 
 
-def _from_table(
-    table: pa.Table,
-    file: Path | None,
-    name: str | None,
-    params: Mapping[str, Any] | None,
-    label: str,
+def _from_manifest(read: Manifest, pattern: str, unit: str, name: str | None) -> Inputs:
+    if read.column == manifests.ID_COLUMN:
+        stem = encode_path(read.file.stem) if read.file else None
+        chosen = _name(name or stem, None, "table of ids")
+        return _without_files("ids", read.texts, read.params, chosen)
+    root = read.file.parent if read.file else Path.cwd()
+    if _is_plain(read.texts):
+        paths = relative = read.texts
+    else:
+        texts = _listed(read.texts)
+        if _are_urls(texts):
+            chosen = _name(name, None, "table of URLs")
+            return _without_files("table", texts, read.params, chosen)
+        if all(map(os.path.isabs, texts)):
+            root, relative = _common_root([os.path.normpath(text) for text in texts])
+        else:
+            relative = _below(root, texts, read.label)
+        paths = _text(encode_paths(relative))
+    sizes = _sizes(root, relative, read.label, pattern, unit)
+    return Inputs(_name(name, root, "table"), "table", root, paths, sizes, read.params)
+
+
+def _without_files(
+    kind: str, texts: pa.Array | list[str], params: pa.Array | None, name: str
 ) -> Inputs:
-    column = next((c for c in (*PATH_COLUMNS, ID_COLUMN) if c in table.column_names), None)
-    if column is None:
-        raise SourceError(
-            f"{label} has the columns {table.column_names}; expected one named 'path' (or 'id' for inputs "
-            "that are no files)"
-        )
-    if not table.num_rows:
-        raise SourceError(f"{label} has no rows")
-    values = [None if value is None else str(value) for value in table.column(column).to_pylist()]
-    for number, value in enumerate(values):
-        if not value:
-            raise SourceError(f"row {number} of {label} has no {column!r}")
-    texts = [value for value in values if value]
-    per_row = _row_params(table.drop_columns([column]), params, label)
-    if column == ID_COLUMN:
-        chosen = name or (file.stem if file else None)
-        return Inputs(
-            _name(chosen, None, "table of ids"),
-            "ids",
-            None,
-            [encode_path(text) for text in texts],
-            [None] * len(texts),
-            per_row,
-        )
-    root, relative = _root_of(texts, file, label)
-    sizes = [_size(root / path) for path in relative]
-    missing = [path for path, size in zip(relative, sizes, strict=True) if size is None]
+    if not _is_plain(texts):
+        texts = _text(encode_paths(_listed(texts)))
+    return Inputs(name, kind, None, texts, _unknown(len(texts)), params)
+
+
+def _sizes(
+    root: Path, relative: pa.Array | list[str], label: str, pattern: str, unit: str
+) -> pa.Array:
+    """Return the sizes of files or folders and check that they are there; NULL where not looked at."""
+    count = len(relative)
+    step = 1 if count <= LOOKED_AT else count // SAMPLE
+    sizes, missing = _look_at(root, _listed(relative[::step]), pattern, unit)
+    if missing and step > 1:
+        _, missing = _look_at(root, _listed(relative), pattern, unit)
     if missing:
         raise SourceError(
-            f"{len(missing)} of {len(relative)} paths of {label} do not exist below {root}, "
-            f"first {missing[:3]}"
+            f"{len(missing):,} of {count:,} paths of {label} are no {unit}s below {root}, "
+            f"first {missing[:3]}. Correct them or leave them out."
         )
-    return Inputs(
-        _name(name, root, "table"),
-        "table",
-        root,
-        [encode_path(path) for path in relative],
-        sizes,
-        per_row,
-    )
+    return _bytes(sizes) if step == 1 else _unknown(count)
 
 
-def _root_of(texts: list[str], file: Path | None, label: str) -> tuple[Path, list[str]]:
-    """Return the folder that a table's paths count from, and the paths relative to it."""
-    if all(os.path.isabs(text) for text in texts):
-        cleaned = [os.path.normpath(text) for text in texts]
-        root = Path(os.path.commonpath([os.path.dirname(text) for text in cleaned]))
-        return root, [Path(text).relative_to(root).as_posix() for text in cleaned]
-    root = file.parent if file else Path.cwd()
-    relative = []
-    for text in texts:
-        path = os.path.normpath(os.path.relpath(text, root) if os.path.isabs(text) else text)
-        if PurePosixPath(path).parts[:1] == ("..",):
+def _look_at(
+    root: Path, paths: list[str], pattern: str, unit: str
+) -> tuple[list[int | None], list[str]]:
+    if unit == "folder":
+        sizes = [
+            folder_size(root, path, pattern) if os.path.isdir(f"{root}/{path}") else None
+            for path in paths
+        ]
+    else:
+        sizes = [_file_size(f"{root}/{path}") for path in paths]
+    missing = [path for path, size in zip(paths, sizes, strict=True) if size is None]
+    return sizes, missing
+
+
+def _common_root(absolute: list[str]) -> tuple[Path, list[str]]:
+    """Return the folder that holds all of these normal paths, and the paths relative to it."""
+    root = os.path.commonpath({os.path.dirname(path) for path in absolute})
+    start = len(os.path.join(root, ""))
+    return Path(root), _posix([path[start:] for path in absolute])
+
+
+def _below(root: Path, texts: list[str], label: str) -> list[str]:
+    """Return a table's paths relative to the folder that they count from."""
+    relative = _posix([os.path.normpath(text) for text in texts])
+    if any(map(os.path.isabs, relative)):
+        relative = _posix(
+            [os.path.relpath(path, root) if os.path.isabs(path) else path for path in relative]
+        )
+    for text, path in zip(texts, relative, strict=True):
+        if path.startswith("..") and path[2:3] in ("", "/"):
             raise SourceError(
                 f"{label} has the path {text!r}, which climbs out of its source {root}; expected paths "
-                "below it, or absolute ones"
+                "below it, or absolute ones only"
             )
-        relative.append(Path(path).as_posix())
-    return root, relative
+    return relative
 
 
-def _row_params(
-    rest: pa.Table, params: Mapping[str, Any] | None, label: str
-) -> list[str] | None:
-    if not rest.num_columns:
-        return None
-    common = dict(params or {})
-    found = []
-    for number, row in enumerate(rest.to_pylist()):
-        own = {key: value for key, value in row.items() if value is not None and value == value}
-        try:
-            found.append(canonical_params({**common, **own}))
-        except ValueError as error:
-            raise SourceError(f"row {number} of {label}: {error}") from error
-    return found
+def _posix(paths: list[str]) -> list[str]:
+    return paths if os.sep == "/" else [path.replace(os.sep, "/") for path in paths]
 
 
-def _size(path: Path) -> int | None:
+def _are_urls(texts: list[str]) -> bool:
+    return "://" in texts[0] and all("://" in text for text in texts)
+
+
+def _is_plain(texts: pa.Array | list[str]) -> bool:
+    """Return whether all texts may be stored as they are, as paths too."""
+    import pyarrow.compute as pc
+
+    return not isinstance(texts, list) and not pc.any(pc.match_substring_regex(texts, _ODD)).as_py()
+
+
+def _listed(texts: pa.Array | list[str]) -> list[str]:
+    return texts if isinstance(texts, list) else texts.to_pylist()
+
+
+def _text(values: list[str]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(values, pa.string())
+
+
+def _bytes(values: list[int] | list[int | None]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(values, pa.int64())
+
+
+def _unknown(count: int) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.nulls(count, pa.int64())
+
+
+def _file_size(path: str) -> int | None:
     try:
-        return path.stat().st_size
+        found = os.stat(path)
     except (OSError, ValueError):
         return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _check_name(name: object) -> None:
+    if name is None:
+        return
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise InvalidArgumentError(
+            f"name={name!r:.80} cannot name a source; expected text on one line that can be printed"
+        )
 
 
 def _name(name: str | None, root: Path | None, kind: str) -> str:
-    chosen = name if name is not None else (root.name if root is not None else "")
+    chosen = name or (encode_path(root.name) if root is not None else "")
     if not chosen:
         below = f" below {root}" if root is not None else ""
         raise SourceError(
@@ -275,56 +318,13 @@ def _name(name: str | None, root: Path | None, kind: str) -> str:
     return chosen
 
 
-def _not_found(path: Path) -> str:
-    nearest = path.absolute().parent
-    while not nearest.is_dir():
-        nearest = nearest.parent
-    held = sorted(entry.name for entry in nearest.iterdir())[:8]
-    return f"there is nothing at {path}; the folder {nearest} holds {held or 'nothing'}"
-
-
-def _is_table(source: object) -> bool:
-    return type(source).__module__.partition(".")[0] in ("pandas", "pyarrow") and hasattr(
-        source, "shape"
-    )
-
-
-def _arrow(source: Any) -> pa.Table:
-    import pyarrow as pa
-
-    if isinstance(source, pa.Table):
-        return source
+def _not_found(path: str) -> str:
+    nearest = os.path.dirname(os.path.abspath(path))
+    while not os.path.isdir(nearest):
+        nearest = os.path.dirname(nearest)
     try:
-        return pa.Table.from_pandas(source, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, AttributeError) as error:
-        raise SourceError(f"the DataFrame cannot be read as a table: {error}") from error
-
-
-def _read_csv(path: Path) -> pa.Table:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    # Read as text: an id such as 007 is not the number 7.
-    as_text = {column: pa.string() for column in (*PATH_COLUMNS, ID_COLUMN)}
-    try:
-        return csv.read_csv(
-            path,
-            parse_options=csv.ParseOptions(
-                delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True
-            ),
-            convert_options=csv.ConvertOptions(
-                column_types=as_text, timestamp_parsers=[], strings_can_be_null=True
-            ),
-        )
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"{path} cannot be read as a CSV table: {error}") from error
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        return parquet.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"{path} cannot be read as a Parquet table: {error}") from error
+        held = sorted(name for name in os.listdir(nearest) if name[0] != ".")
+    except OSError as error:
+        return f"there is nothing at {path}; the folder {nearest} cannot be read: {error.strerror}"
+    shown = ", ".join(map(repr, held[:8])) + (f" and {len(held) - 8:,} more" if held[8:] else "")
+    return f"there is nothing at {path}; the folder {nearest} holds {shown or 'nothing'}"

@@ -1,1 +1,5 @@
-"""The job table."""
+"""The job table. The only place that imports ipywidgets, and only where one is shown."""
+
+from foregsyte_kaggle.widgets.table import JobTable, job_table
+
+__all__ = ["JobTable", "job_table"]

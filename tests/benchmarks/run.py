@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import queue
 import statistics
 import subprocess
 import sys
@@ -96,17 +97,13 @@ def bootstrap_at_head() -> Row:
 
 
 def worker_start() -> Row:
-    from foregsyte_kaggle.executors import make_engine
+    from foregsyte_kaggle.executors import Chunk, make_engine
     from foregsyte_kaggle.pipelines.builtin import file_info
-
-    import queue
+    from foregsyte_kaggle.worker import Task
 
     bare = "import foregsyte_kaggle.pipelines.builtin"
 
     def ours() -> float:
-        from foregsyte_kaggle.executors import Chunk
-        from foregsyte_kaggle.worker import Task
-
         events: queue.SimpleQueue[object] = queue.SimpleQueue()
         begun = time.perf_counter()
         engine = make_engine("processes", 1, events, None)
@@ -153,7 +150,8 @@ def describe_machine() -> str:
     names = ("duckdb", "sqlalchemy", "pandas", "pyarrow")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.system()} {platform.machine()}, {processors} processors, Python {platform.python_version()}, {versions}"
+    system = f"{platform.system()} {platform.machine()}, {processors} processors"
+    return f"{system}, Python {platform.python_version()}, {versions}"
 
 
 if __name__ == "__main__":

@@ -30,8 +30,10 @@ def test_notebook_gives_its_saved_outputs(notebook: Path, tmp_path: Path) -> Non
         [sys.executable, "-m", "pytest", "-q", "--color=no", *nbval, copy],
         cwd=tmp_path,
         env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, f"{notebook.name} differs:\n{done.stdout}\n{done.stderr}"
+    print(done.stdout)
+    assert done.returncode == 0, f"{notebook.name} differs from its saved outputs; nbval says how"

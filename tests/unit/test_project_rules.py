@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import tomllib
@@ -129,3 +130,45 @@ def test_kaggle_pins_are_within_the_declared_dependencies() -> None:
     assert {"duckdb", "pandas", "sqlalchemy"} <= {req.name for req in pinned}
     refused = {str(req): pin for req, pin in pinned.items() if not req.specifier.contains(pin)}
     assert not refused, "Kaggle's image could not install this version of the package"
+
+
+def rooms() -> dict[str, int]:
+    """Read the layout table of CONTRIBUTING.md: each module of the package with its row."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("| room in ")[2].partition("\n\n")[0].splitlines()[2:]
+    return {
+        name: row
+        for row, line in enumerate(table)
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """List the modules of the package that a module imports when it runs, not for types only."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    found = [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    ]
+    found += [a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names]
+    return {name.split(".")[1] for name in found if name.startswith("foregsyte_kaggle.")}
+
+
+@pytest.mark.unit
+def test_imports_go_one_way_down_the_layout_table() -> None:
+    row_of = rooms()
+    package = ROOT / "foregsyte_kaggle"
+    upwards = []
+    for path in package.rglob("*.py"):
+        room = path.relative_to(package).parts[0].removesuffix(".py")
+        if room == "__init__":  # the front door, which names everything
+            continue
+        assert room in row_of, f"give {room} a line in CONTRIBUTING.md's layout table"
+        used = imported_rooms(path) & row_of.keys()
+        upwards += [f"{room} -> {other}" for other in used if row_of[other] < row_of[room]]
+    assert not upwards, "these imports go up the layout table: move the code, or the line"

@@ -1,0 +1,158 @@
+"""What a page of the job table is: the question, its rows, and the numbers around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.models import JobStatus
+
+__all__ = ["JobPage", "JobRow", "PageQuery", "as_statuses"]
+
+MAX_PAGE_SIZE = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageQuery:
+    """Which jobs to show, and which page of them.
+
+    Attributes
+    ----------
+    statuses : tuple of JobStatus
+        Only jobs of these; of any when empty.
+    pipeline_id, source : str or None
+        Only jobs of these.
+    page_size : int
+        Rows a page, from 1 to 1,000.
+    number : int
+        The page, from 1.
+    """
+
+    statuses: tuple[JobStatus, ...] = ()
+    pipeline_id: str | None = None
+    source: str | None = None
+    page_size: int = 20
+    number: int = 1
+
+    def __post_init__(self) -> None:
+        for name, text in (("pipeline_id", self.pipeline_id), ("source", self.source)):
+            if text is not None and not isinstance(text, str):
+                raise InvalidArgumentError(f"{name}={text!r}; expected text, or None for all")
+        size, number = self.page_size, self.number
+        if not _is_whole(size) or not 1 <= size <= MAX_PAGE_SIZE:
+            raise InvalidArgumentError(
+                f"page_size={size!r}; expected a whole number from 1 to {MAX_PAGE_SIZE:,}"
+            )
+        if not _is_whole(number) or number < 1:
+            raise InvalidArgumentError(f"page number {number!r}; expected a whole number from 1")
+
+    def describe(self) -> str:
+        """Return the filter in words; empty when it lets all jobs pass."""
+        parts = [" or ".join(status.value for status in self.statuses)]
+        parts += [f"pipeline {self.pipeline_id}"] if self.pipeline_id is not None else []
+        parts += [f"source {self.source}"] if self.source is not None else []
+        return ", ".join(filter(None, parts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRow:
+    """What the table shows of one job; times are in UTC and aware of it."""
+
+    job_id: str
+    status: JobStatus
+    pipeline_id: str
+    source: str | None
+    input_path: str
+    attempts: int
+    progress: float | None
+    error_type: str | None
+    error_message: str | None
+    """Its beginning."""
+    error_length: int
+    """Characters of the whole message."""
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """How long its last try took; None before its end."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPage:
+    """One page of jobs with the numbers around it, all of one moment.
+
+    Attributes
+    ----------
+    query : PageQuery
+        What was asked, with ``number`` moved to the last page if there are fewer.
+    counts : dict
+        Jobs of each status, all four, under the query's pipeline and source but whatever its statuses.
+    rows : tuple of JobRow
+        In the order of registering.
+    asked_at : datetime.datetime
+        When, in UTC.
+    """
+
+    query: PageQuery
+    counts: dict[JobStatus, int]
+    rows: tuple[JobRow, ...]
+    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def total(self) -> int:
+        """Jobs of all statuses."""
+        return sum(self.counts.values())
+
+    @property
+    def matching(self) -> int:
+        """Jobs on all pages together."""
+        chosen = self.query.statuses or tuple(JobStatus)
+        return sum(self.counts[status] for status in chosen)
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are; 1 when there is no job."""
+        return max(1, -(-self.matching // self.query.page_size))
+
+    @property
+    def first(self) -> int:
+        """Number of the first row among the matching ones, from 1; 0 when there is none."""
+        return (self.query.number - 1) * self.query.page_size + 1 if self.rows else 0
+
+    @property
+    def last(self) -> int:
+        """Number of the last row."""
+        return self.first + len(self.rows) - 1 if self.rows else 0
+
+
+def as_statuses(
+    status: str | JobStatus | Sequence[str | JobStatus] | None,
+) -> tuple[JobStatus, ...]:
+    """Return one status, or several, as members in the enum's order; None gives none.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If one is unknown.
+    """
+    if status is None:
+        return ()
+    known = [one.value for one in JobStatus]
+    if not isinstance(status, (str, list, tuple, set, frozenset)):
+        raise InvalidArgumentError(f"status={status!r}; expected one or several of {known}")
+    wanted = {status} if isinstance(status, str) else set(status)
+    values = {getattr(one, "value", one) for one in wanted}
+    for value in values.difference(known):
+        raise InvalidArgumentError(f"status={value!r} is unknown; expected one of {known}")
+    return tuple(one for one in JobStatus if one.value in values)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,196 @@
+"""``job_table``: the jobs to look at, live in a notebook that somebody sits at, and as plain HTML everywhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foregsyte_kaggle.environment import is_interactive
+from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.notices import say
+from foregsyte_kaggle.widgets.html import page_to_document, page_to_html
+from foregsyte_kaggle.widgets.page import JobPage, PageQuery, as_statuses
+from foregsyte_kaggle.widgets.paging import load_page
+from foregsyte_kaggle.widgets.text import page_to_text
+from foregsyte_kaggle.workspace import Workspace, active_workspace
+
+if TYPE_CHECKING:
+    from foregsyte_kaggle.widgets.controls import JobControls
+
+__all__ = ["JobTable", "job_table"]
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def job_table(
+    *,
+    status: str | JobStatus | Sequence[str | JobStatus] | None = None,
+    pipeline_id: str | None = None,
+    source: str | None = None,
+    page_size: int = 20,
+    workspace: Workspace | None = None,
+) -> JobTable:
+    """Show the jobs: a table to filter and to page through.
+
+    In a notebook it is live, and a plain HTML table is kept beside it for whoever reads the saved notebook. In a
+    batch session, a script, or where no widget can live, there is only the plain table.
+
+    Parameters
+    ----------
+    status
+        Only jobs of this status, or of one of these, to begin with.
+    pipeline_id, source
+        Only jobs of these.
+    page_size
+        Rows a page, from 1 to 1,000.
+    workspace
+        The active one by default.
+
+    Returns
+    -------
+    JobTable
+        Shows itself at the end of a cell; ``to_html(path)`` and ``to_text()`` give it elsewhere.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If an argument is not of the expected form.
+    WorkspaceError
+        If no workspace is open.
+
+    Examples
+    --------
+    >>> job_table(status="failed")
+    """
+    query = PageQuery(
+        statuses=as_statuses(status), pipeline_id=pipeline_id, source=source, page_size=page_size
+    )
+    return JobTable(active_workspace(workspace), query)
+
+
+class JobTable:
+    """The jobs of a workspace, a page at a time; made by ``job_table``."""
+
+    def __init__(self, workspace: Workspace, query: PageQuery) -> None:
+        self._workspace = workspace
+        self._query = query
+        self._controls: JobControls | None = None
+        self._saved: list[Any] = []
+
+    def refresh(self) -> None:
+        """Read the ledger again and update what is shown.
+
+        Raises
+        ------
+        WorkspaceError
+            If the workspace was closed.
+        LedgerError
+            If the ledger cannot be read.
+        """
+        page = self._page()
+        if self._controls is not None:
+            self._controls.show_page(page)
+        self._update_saved(page)
+
+    def to_text(self) -> str:
+        """Return the page as text: counts, status, input, pipeline, attempts and error of each job."""
+        return page_to_text(self._page())
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write the page as one HTML file that needs no network; return its path.
+
+        Parameters
+        ----------
+        path
+            The file, replaced if it exists; its folder must exist.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If it cannot be written there.
+        """
+        file = Path(path).expanduser()
+        document = page_to_document(self._page())
+        try:
+            file.write_text(document, encoding="utf-8")
+        except OSError as error:
+            raise InvalidArgumentError(
+                f"path={str(path)!r} cannot be written: {error.strerror}; expected a file, such as "
+                "'jobs.html', in a folder that exists"
+            ) from error
+        return file
+
+    def close(self) -> None:
+        """Take the live table away, with every channel to the front end; plain tables stay as they are."""
+        controls, self._controls = self._controls, None
+        self._saved.clear()
+        if controls is not None:
+            controls.close()
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        filtered = self._query.describe()
+        return f"<JobTable{': ' if filtered else ''}{filtered[:200]}>"
+
+    def _repr_mimebundle_(self, **_kwargs: object) -> dict[str, str]:
+        return _bundle(self._page())
+
+    def _ipython_display_(self) -> None:
+        page = self._page()
+        controls = self._live_controls(page)
+        if controls is None:
+            _publish(_bundle(page))
+            return
+        view = {"version_major": 2, "version_minor": 0, "model_id": controls.root.model_id}
+        # Without words of its own: where the widget cannot be shown, the table below says everything.
+        _publish({WIDGET_VIEW: view, "text/plain": ""})
+        # A display of its own, since nbconvert drops the HTML beside a widget's view. The style hides it while
+        # the live one is there.
+        self._saved.append(_publish(_bundle(page), display_id=True))
+
+    def _page(self) -> JobPage:
+        return self._load(self._query)
+
+    def _load(self, query: PageQuery) -> JobPage:
+        page = load_page(active_workspace(self._workspace).database, query)
+        self._query = page.query
+        return page
+
+    def _live_controls(self, page: JobPage) -> JobControls | None:
+        """Return the live table, made at its first display; None where it could not live."""
+        if not is_interactive():
+            return None
+        if self._controls is None:
+            try:
+                from foregsyte_kaggle.widgets.controls import JobControls
+            except ImportError as error:
+                say(f"the job table is not live: {error}")
+                return None
+            controls = JobControls(page, self._load, self._update_saved)
+            if not controls.has_comm:
+                controls.close()
+                return None
+            self._controls = controls
+        else:
+            self._controls.show_page(page)
+        return self._controls
+
+    def _update_saved(self, page: JobPage) -> None:
+        for handle in self._saved:
+            handle.update(_bundle(page), raw=True)
+
+
+def _bundle(page: JobPage) -> dict[str, str]:
+    return {"text/plain": page_to_text(page), "text/html": page_to_html(page)}
+
+
+def _publish(data: dict[str, Any], **kwargs: Any) -> Any:
+    from IPython.display import display
+
+    publish: Any = display  # untyped
+    return publish(data, raw=True, **kwargs)
