@@ -5,47 +5,39 @@ It has a thread of its own, the only one that writes while the run lasts.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import queue
 import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger
-from foregsyte_kaggle.errors import RunError
-from foregsyte_kaggle.executors import Chunk, Done, Engine, Events, Lost, Progress
+from foregsyte_kaggle.backlog import Backlog
+from foregsyte_kaggle.errors import PipelineError, RunError
+from foregsyte_kaggle.executors import Chunk, Done, Engine, Events, Lost, Progress, Started
 from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.recording import Ended, record_group
 from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, Task, clean
 
 if TYPE_CHECKING:
-    from foregsyte_kaggle.claims import Claims
+    from foregsyte_kaggle.claims import Claimed, Claims
     from foregsyte_kaggle.database import Database
-    from foregsyte_kaggle.ledger import ClaimedJob
 
 __all__ = ["Loop", "Policy"]
 
 TICK_SECONDS = 0.1
 #: Results are on disk this long after they came back, at the latest.
 GROUP_AGE_SECONDS = 0.5
-GROUP_JOBS = 4096
+GROUP_JOBS = 8192
 PROGRESS_SECONDS = 2.0
-#: Jobs shorter than this travel in chunks.
-SHORT_JOB_SECONDS = 0.005
-CHUNK_SECONDS = 0.1
-CHUNK_JOBS = 1024
-TIME_BOX_SECONDS = 0.5
-#: Jobs shorter than this wait in a worker while it works, so that it never idles.
-PREFETCH_BELOW_SECONDS = 0.25
+CLAIM_SECONDS = 0.5
 STOP_GRACE_SECONDS = 1.0
-BACK_OFF_SECONDS = 0.5
-LONGEST_BACK_OFF_SECONDS = 30.0
+#: So many workers in a row that die before a job begins end the run: the first ones, later ones.
+FIRST_DEATHS = 3
+LATER_DEATHS = 10
 
 
 @dataclass(frozen=True)
@@ -54,22 +46,6 @@ class Policy:
 
     max_attempts: int = 1
     on_error: str = "continue"
-
-
-@dataclass
-class _Held:
-    """A job that this run claimed and has not recorded."""
-
-    pipeline_id: str
-    job: ClaimedJob
-    task: Task
-    attempt: int
-    tries: int = 0
-    alone: bool = False
-    """Travels in a chunk of its own, to be blamed for its worker's death."""
-    exclusive: bool = False
-    """Nothing else runs beside it."""
-    lost_starts: int = 0
 
 
 class Loop:
@@ -92,7 +68,7 @@ class Loop:
         engine: Engine,
         events: Events,
         claims: Claims,
-        roots: dict[str | None, Path | None],
+        roots: Mapping[str | None, Path | None],
         policy: Policy,
         on_recorded: Callable[[list[Ended]], None],
         warn: Callable[[str], None],
@@ -106,33 +82,44 @@ class Loop:
         self._policy = policy
         self._on_recorded = on_recorded
         self._warn = warn
-        self._held: dict[int, _Held] = {}
-        self._ready: deque[_Held] = deque()
-        self._delayed: list[tuple[float, int, _Held]] = []
-        self._order = itertools.count()
+        self._backlog = Backlog()
         self._in_flight: dict[int, Chunk] = {}
         self._ended: list[Ended] = []
         self._oldest = 0.0
+        self._must_flush = False
         self._told_at = 0.0
         self._told: dict[int, float] = {}
-        self._pace: float | None = None
-        self._deaths_at_start = 0
+        self._claimed: str | None = None
         self._exhausted = False
+        self._deaths = 0
+        self._last_death: Lost | None = None
+        self._has_started = False
         self._first_error: Ended | None = None
         self.fractions: dict[int, float] = {}
         self.stopping = threading.Event()
 
     def run(self) -> str:
-        """Work until nothing is left; return how it ended: finished, limit, stopped or error."""
-        while not self.stopping.is_set() and self._first_error is None:
+        """Work until nothing is left; return how it ended: finished, limit, stopped or error.
+
+        Raises
+        ------
+        RunError
+            If workers die before they run a job, or a job was changed by somebody else.
+        PipelineError
+            If no worker can load the pipeline.
+        LedgerError
+            If the ledger cannot be written.
+        """
+        while not self._is_over():
             self._submit()
-            if not (self._in_flight or self._ready or self._delayed):
+            if not (self._in_flight or self._backlog):
                 break
             self._gather(self._patience())
             self._engine.check()
-            self._flush(only_if_due=True)
+            if self._is_due():
+                self._flush()
             self._store_progress()
-        if self.stopping.is_set() or self._first_error is not None:
+        if self._is_over():
             self._let_finish(STOP_GRACE_SECONDS)
         self._flush()
         if self._first_error is not None:
@@ -148,81 +135,101 @@ class Loop:
 
     def drain(self) -> None:
         """Record what still came back after the engine was closed."""
-        self._gather(0.0)
+        while True:
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                break
+            if isinstance(event, Done):
+                self._handle(event)
         self._flush()
+
+    def _is_over(self) -> bool:
+        return self.stopping.is_set() or self._first_error is not None
 
     # Submitting
 
     def _submit(self) -> None:
-        now = time.monotonic()
-        while self._delayed and self._delayed[0][0] <= now:
-            self._ready.appendleft(heapq.heappop(self._delayed)[2])
-        depth = 2 if self._pace is not None and self._pace < PREFETCH_BELOW_SECONDS else 1
-        while len(self._in_flight) < self._engine.workers * depth:
-            if not self._ready:
-                self._claim(depth)
-            if not self._ready or (self._ready[0].exclusive and self._in_flight):
+        backlog = self._backlog
+        if backlog.next_due is not None and backlog.next_due <= time.monotonic():
+            self._flush()  # no group holds two tries of one job
+            backlog.revive()
+        while True:
+            pipeline_id = backlog.first()
+            depth = backlog.depth(pipeline_id or self._claimed)
+            if len(self._in_flight) >= self._engine.workers * depth:
                 return
-            if any(self._held[t.position].exclusive for c in self._in_flight.values() for t in c.tasks[:1]):
+            if pipeline_id is None:
+                if not self._claim(self._engine.workers * depth):
+                    return
+                continue
+            if self._workers_die() or backlog.must_wait(pipeline_id, self._in_flight.values()):
                 return
-            chunk = self._make_chunk()
+            chunk = backlog.make_chunk(pipeline_id)
             self._in_flight[chunk.chunk_id] = chunk
             self._engine.submit(chunk)
 
-    def _claim(self, depth: int) -> None:
-        """Claim about half a second's work, and enough for all workers."""
+    def _claim(self, least: int) -> bool:
+        """Claim about half a second's work; False where nothing is left."""
         if self._exhausted:
-            return
-        least = self._engine.workers * depth
+            return False
+        pace = self._backlog.pace(self._claimed)
         wanted = least
-        if self._pace is not None:
-            wanted = int(self._engine.workers * 0.5 / max(self._pace, 1e-5))
-        claimed = self._claims.take(min(max(wanted, least), 2 * GROUP_JOBS))
+        if pace is not None:
+            wanted = int(self._engine.workers * CLAIM_SECONDS / max(pace, 1e-6))
+        claimed = self._claims.take(max(min(wanted, GROUP_JOBS), least))
         if claimed is None:
             self._exhausted = True
-            return
-        for job in claimed.jobs:
-            held = _Held(
-                claimed.pipeline_id,
-                job,
-                self._task(job),
-                job.attempts,
-                alone=claimed.alone,
-                exclusive=claimed.alone,
+            return False
+        self._claimed = claimed.pipeline_id
+        tasks = self._tasks(claimed)
+        if claimed.alone:
+            for task in tasks:
+                mark = self._backlog.mark(task)
+                mark.alone = mark.exclusive = True
+        self._backlog.append(claimed.pipeline_id, tasks)
+        return True
+
+    def _tasks(self, claimed: Claimed) -> list[Task]:
+        # Joined as text: pathlib costs more than all the rest of a short job.
+        folders: dict[str | None, str | None] = {}
+        for source in {job.source for job in claimed.jobs}:
+            root = self._roots[source]
+            folders[source] = None if root is None else f"{str(root).rstrip('/')}/"
+        tasks = []
+        for position, job_id, source, input_path, params, attempts in claimed.jobs:
+            folder, path = folders[source], decode_path(input_path)
+            full = path if folder is None else folder + path
+            tasks.append(Task(position, job_id, full, folder is not None, params, attempts))
+        return tasks
+
+    def _workers_die(self) -> bool:
+        """Whether workers die before they run a job, so that what is in flight must come back first.
+
+        Raises
+        ------
+        RunError
+            If nothing is in flight any more.
+        """
+        if self._deaths < (LATER_DEATHS if self._has_started else FIRST_DEATHS):
+            return False
+        lost = self._last_death
+        if not self._in_flight and lost is not None:
+            raise RunError(
+                f"no job of {lost.chunk.pipeline_id} can begin: {lost.reason}"
+                + (f"\nIt printed: {lost.output[-2000:]}" if lost.output else "")
             )
-            self._held[job.position] = held
-            self._ready.append(held)
-
-    def _task(self, job: ClaimedJob) -> Task:
-        path = decode_path(job.input_path)
-        root = self._roots[job.source]
-        full = path if root is None else str(root / path)
-        return Task(job.position, job.job_id, full, root is not None, job.params, job.attempts)
-
-    def _make_chunk(self) -> Chunk:
-        first = self._ready.popleft()
-        most = 1
-        if self._pace is not None and self._pace < SHORT_JOB_SECONDS and not first.alone:
-            most = max(1, min(CHUNK_JOBS, int(CHUNK_SECONDS / max(self._pace, 1e-6))))
-        tasks = [first.task]
-        while (
-            len(tasks) < most
-            and self._ready
-            and self._ready[0].pipeline_id == first.pipeline_id
-            and not self._ready[0].alone
-        ):
-            tasks.append(self._ready.popleft().task)
-        return Chunk(first.pipeline_id, tasks, TIME_BOX_SECONDS if len(tasks) > 1 else None)
+        return True
 
     # Gathering
 
     def _patience(self) -> float:
-        waits = [TICK_SECONDS]
         now = time.monotonic()
+        waits = [TICK_SECONDS]
         if self._ended:
             waits.append(self._oldest + GROUP_AGE_SECONDS - now)
-        if self._delayed:
-            waits.append(self._delayed[0][0] - now)
+        if self._backlog.next_due is not None:
+            waits.append(self._backlog.next_due - now)
         return max(0.0, min(waits))
 
     def _gather(self, patience: float) -> None:
@@ -235,91 +242,95 @@ class Loop:
         except queue.Empty:
             pass
 
-    def _handle(self, event: Done | Lost | Progress) -> None:
+    def _handle(self, event: Started | Done | Lost | Progress) -> None:
         if isinstance(event, Progress):
-            if event.position in self._held:
-                self.fractions[event.position] = event.fraction
-                self._told[event.position] = event.fraction
-            return
-        if self._in_flight.pop(event.chunk.chunk_id, None) is None:
-            return  # given up before it came back
-        if isinstance(event, Done):
-            if event.outcomes:
-                self._deaths_at_start = 0
-                self._measure(event.outcomes)
-            for outcome in event.outcomes:
-                self._end(outcome)
-            started = len(event.outcomes)
-            for task in reversed(event.chunk.tasks[started:]):
-                self._ready.appendleft(self._held[task.position])
+            if any(
+                event.position == task.position
+                for chunk in self._in_flight.values()
+                for task in chunk.tasks
+            ):
+                self.fractions[event.position] = self._told[event.position] = event.fraction
+        elif isinstance(event, Started):
+            self._deaths, self._has_started = 0, True
+        elif self._in_flight.pop(event.chunk.chunk_id, None) is None:
+            pass  # given up before it came back
+        elif isinstance(event, Done):
+            self._handle_done(event.chunk, event.outcomes)
         else:
             self._handle_lost(event)
 
+    def _handle_done(self, chunk: Chunk, outcomes: list[Outcome]) -> None:
+        started = len(outcomes)
+        if started:
+            self._deaths, self._has_started = 0, True
+            self._backlog.measure(chunk.pipeline_id, outcomes)
+        for task, outcome in zip(chunk.tasks, outcomes, strict=False):
+            self._end(chunk.pipeline_id, task, outcome)
+        if started < len(chunk.tasks):
+            self._backlog.put_back(chunk.pipeline_id, chunk.tasks[started:])
+
     def _handle_lost(self, lost: Lost) -> None:
-        tasks = lost.chunk.tasks
-        if not lost.began:
-            self._deaths_at_start += 1
-            if self._deaths_at_start > 2 * self._engine.workers + 1:
-                raise RunError(
-                    f"worker processes die before they run a job: {lost.reason}."
-                    + (f" The last one printed: {lost.output[-500:]}" if lost.output else "")
-                )
-            self._held[tasks[0].position].lost_starts += 1
-        again = len(tasks) > 1 or (
-            not lost.began and self._held[tasks[0].position].lost_starts < 2
-        )
-        if again:
-            # One of them did it, or none: each is tried again on its own, so that only that one fails.
-            for task in reversed(tasks):
-                held = self._held[task.position]
-                held.alone = True
-                self._ready.appendleft(held)
-            return
-        self._end(
-            Outcome(
-                tasks[0].position,
-                lost.outcome,
-                time.time() - lost.seconds,
-                lost.seconds,
-                None,
-                {"timeout": "JobTimeout", "died": "WorkerDied"}.get(lost.outcome, "ResultError"),
-                clean(lost.reason, MESSAGE_CHARACTERS),
-                None,
-                lost.output,
+        chunk, tasks = lost.chunk, lost.chunk.tasks
+        if lost.outcome == "unloadable":
+            raise PipelineError(
+                f"the pipeline {chunk.pipeline_id!r} cannot be loaded in a worker: {lost.reason}\n"
+                f"{lost.output or ''}".rstrip()
             )
-        )
+        if lost.outcome == "broken":
+            raise RunError(
+                f"{lost.reason} Make a new executor, or use executor='processes', which goes on when a "
+                "worker dies."
+            )
+        for task in tasks:
+            self.fractions.pop(task.position, None)
+        if not lost.began and self._is_nobodys_fault(lost):
+            self._backlog.append(chunk.pipeline_id, tasks)
+        elif len(tasks) > 1:
+            # One of them did it: each is tried again on its own, so that only that one fails.
+            for task in tasks:
+                self._backlog.mark(task).alone = True
+            self._backlog.put_back(chunk.pipeline_id, tasks)
+        else:
+            self._end(chunk.pipeline_id, tasks[0], _lost_outcome(lost))
 
-    def _measure(self, outcomes: list[Outcome]) -> None:
-        mean = sum(outcome.duration_seconds for outcome in outcomes) / len(outcomes)
-        self._pace = mean if self._pace is None else 0.7 * self._pace + 0.3 * mean
+    def _is_nobodys_fault(self, lost: Lost) -> bool:
+        """Whether a worker that died before its job began says nothing of that job, the first time."""
+        self._deaths += 1
+        self._last_death = lost
+        mark = self._backlog.mark(lost.chunk.tasks[0])
+        mark.lost_starts += 1
+        mark.alone = True
+        return not self._has_started or mark.lost_starts < 2 or len(lost.chunk.tasks) > 1
 
-    def _end(self, outcome: Outcome) -> None:
-        held = self._held[outcome.position]
-        held.tries += 1
-        final = outcome.outcome == "completed" or held.tries >= self._policy.max_attempts
+    def _end(self, pipeline_id: str, task: Task, outcome: Outcome) -> None:
         if not self._ended:
             self._oldest = time.monotonic()
-        self._ended.append(
-            Ended(held.pipeline_id, held.job.job_id, held.attempt, final, outcome)
-        )
-        self.fractions.pop(outcome.position, None)
-        if final:
-            del self._held[outcome.position]
-            return
-        held.attempt += 1
-        held.task = held.task._replace(attempt=held.attempt)
-        pause = min(BACK_OFF_SECONDS * 2 ** (held.tries - 1), LONGEST_BACK_OFF_SECONDS)
-        heapq.heappush(self._delayed, (time.monotonic() + pause, next(self._order), held))
+        if self.fractions:
+            self.fractions.pop(task.position, None)
+        if outcome.outcome != "completed":
+            mark = self._backlog.mark(task)
+            mark.tries += 1
+            if mark.tries < self._policy.max_attempts:
+                self._ended.append(Ended(pipeline_id, task.job_id, task.attempt, False, outcome))
+                again = task._replace(attempt=task.attempt + 1)
+                self._backlog.delay(pipeline_id, again, mark.tries)
+                return
+            self._must_flush |= self._policy.on_error == "raise"
+        self._ended.append(Ended(pipeline_id, task.job_id, task.attempt, True, outcome))
+        self._backlog.forget(task)
 
     # Recording
 
-    def _flush(self, *, only_if_due: bool = False) -> None:
+    def _is_due(self) -> bool:
+        if not self._ended:
+            return False
+        is_old = time.monotonic() - self._oldest >= GROUP_AGE_SECONDS
+        return is_old or len(self._ended) >= GROUP_JOBS or not self._in_flight or self._must_flush
+
+    def _flush(self) -> None:
         if not self._ended:
             return
-        young = time.monotonic() - self._oldest < GROUP_AGE_SECONDS
-        if only_if_due and young and len(self._ended) < GROUP_JOBS and self._in_flight:
-            return
-        group, self._ended = self._ended, []
+        group, self._ended, self._must_flush = self._ended, [], False
         written = record_group(self._database, self._run_id, group, self._warn)
         self._on_recorded(written)
         if self._policy.on_error == "raise" and self._first_error is None:
@@ -330,11 +341,28 @@ class Loop:
         now = time.monotonic()
         if self._told and now - self._told_at >= PROGRESS_SECONDS:
             told, self._told, self._told_at = self._told, {}, now
-            running = {at: fraction for at, fraction in told.items() if at in self._held}
+            running = {at: fraction for at, fraction in told.items() if at in self.fractions}
             ledger.set_progress(self._database, self._run_id, running)
 
     def _let_finish(self, grace: float) -> None:
         """Give jobs in flight a moment to end; what does not is left to be put back."""
+        self._engine.hold()
         until = time.monotonic() + grace
         while self._in_flight and (left := until - time.monotonic()) > 0:
             self._gather(min(left, TICK_SECONDS))
+
+
+def _lost_outcome(lost: Lost) -> Outcome:
+    return Outcome(
+        lost.chunk.tasks[0].position,
+        lost.outcome,
+        time.time() - lost.seconds,
+        lost.seconds,
+        None,
+        {"timeout": "JobTimeout", "died": "WorkerDied"}.get(lost.outcome, "ResultError"),
+        clean(lost.reason, MESSAGE_CHARACTERS),
+        None,
+        lost.output,
+        None,
+        lost.worker,
+    )

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from foregsyte_kaggle.errors import InvalidArgumentError, SourceError
-from foregsyte_kaggle.identity import canonical_json, canonical_params
+from foregsyte_kaggle.errors import SourceError
+from foregsyte_kaggle.row_params import is_text, row_params
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -102,8 +102,8 @@ def _manifest(
     if not len(values):
         raise SourceError(f"{label} has no rows")
     rest = [name for name in table.column_names if name != column and not _is_index(name)]
-    row_params = _row_params(table.select(rest), params, label)
-    return Manifest(label, file, column, _texts(values, column, label), row_params)
+    own = row_params(table.select(rest), params, label)
+    return Manifest(label, file, column, _texts(values, column, label), own)
 
 
 def _texts(values: pa.ChunkedArray | list[Any], column: str, label: str) -> pa.Array | list[str]:
@@ -111,7 +111,7 @@ def _texts(values: pa.ChunkedArray | list[Any], column: str, label: str) -> pa.A
     import pyarrow.compute as pc
 
     if not isinstance(values, list):
-        if _is_text(values.type) and not values.null_count:
+        if is_text(values.type) and not values.null_count:
             texts = values.cast(pa.string()).combine_chunks()
             if not pc.any(pc.equal(texts, "")).as_py():
                 return texts
@@ -125,12 +125,6 @@ def _texts(values: pa.ChunkedArray | list[Any], column: str, label: str) -> pa.A
         return pa.array(values, pa.string())
     except UnicodeEncodeError:
         return values
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def _input_column(names: list[str], label: str) -> str:
@@ -158,56 +152,6 @@ def _as_text(value: Any, where: str, column: str) -> str:
     raise SourceError(
         f"{where} has the {column!r} {value!r:.80} of type {type(value).__name__}; expected text"
     )
-
-
-def _row_params(table: pa.Table, params: Mapping[str, Any] | None, label: str) -> pa.Array | None:
-    """Return each row's params as canonical JSON, put together column by column."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not table.num_columns:
-        return None
-    canonical_params(params)
-    pieces: dict[str, Any] = {
-        key: pa.scalar(f"{canonical_json(key)}:{canonical_json(value)}", pa.string())
-        for key, value in (params or {}).items()
-    }
-    for name in table.column_names:
-        column = table.column(name).combine_chunks()
-        values = _json_values(column, f"params[{name!r}]", label)
-        own = pc.binary_join_element_wise(f"{canonical_json(name)}:", values, "")
-        pieces[name] = pc.fill_null(own, pieces[name]) if name in pieces else own
-    ordered = [pieces[key] for key in sorted(pieces)]
-    inside = pc.binary_join_element_wise(*ordered, ",", null_handling="skip")
-    return pc.binary_join_element_wise("{", inside, "}", "")
-
-
-def _json_values(column: pa.Array, where: str, label: str) -> pa.Array:
-    """Return a column's values as JSON text; NULL where they are missing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = column.type
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        return column.cast(pa.string())
-    if pa.types.is_floating(kind):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-    if pa.types.is_floating(column.type) or _is_text(column.type):
-        found = (column.cast(pa.string()) if _is_text(column.type) else column).dictionary_encode()
-        values = found.dictionary.to_pylist()
-        try:
-            return pa.array(map(canonical_json, values), pa.string()).take(found.indices)
-        except ValueError:
-            pass  # the slow way finds the row
-    texts = []
-    for number, value in enumerate(column.to_pylist()):
-        try:
-            texts.append(None if value is None else canonical_json(value, where))
-        except InvalidArgumentError as error:
-            raise SourceError(f"row {number} of {label}: {error}") from error
-    return pa.array(texts, pa.string())
 
 
 def _read_parquet(path: Path) -> pa.Table:

@@ -104,7 +104,8 @@ def _counted_from(root: Path, inputs: Inputs) -> Inputs:
     assert inputs.root is not None
     inner = inputs.root.relative_to(root).as_posix()
     paths = [
-        inner if path == "." else f"{inner}/{decode_path(path)}" for path in inputs.paths.to_pylist()
+        inner if path == "." else f"{inner}/{decode_path(path)}"
+        for path in inputs.paths.to_pylist()
     ]
     return replace(inputs, root=root, paths=pa.array(encode_paths(paths), pa.string()))
 

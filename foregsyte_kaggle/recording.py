@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foregsyte_kaggle import ledger, results
-from foregsyte_kaggle.errors import RunError
-from foregsyte_kaggle.worker import Outcome
+from foregsyte_kaggle.errors import LedgerError, ResultError, RunError
+from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, clean, describe
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +36,11 @@ def record_group(
 ) -> list[Ended]:
     """Write a group; what cannot be stored fails its own job only.
 
+    Parameters
+    ----------
+    group
+        Tries of different jobs, all claimed by the run.
+
     Returns
     -------
     list of Ended
@@ -44,13 +49,34 @@ def record_group(
     Raises
     ------
     RunError
-        If a job of the group is not this run's any more; nothing is written then.
+        If a job of the group is not this run's any more; nothing of the group is written then, but for
+        what was written before it where the group had to be divided.
     LedgerError
-        If the ledger cannot be written; nothing is written then.
+        If the ledger cannot be written; likewise.
     """
+    try:
+        return _write(database, run_id, group, warn)
+    except Exception as error:
+        returned = sum(ended.outcome.result is not None for ended in group)
+        if not returned or not _is_about_values(error):
+            raise
+        if len(group) == 1:
+            failed = _failed(group[0], error)
+            return _write(database, run_id, [failed], warn)
+    # Something in the group cannot be stored, though nothing was found wrong with it: halve, and find it.
+    middle = len(group) // 2
+    return [
+        *record_group(database, run_id, group[:middle], warn),
+        *record_group(database, run_id, group[middle:], warn),
+    ]
+
+
+def _write(
+    database: Database, run_id: uuid.UUID, group: list[Ended], warn: Callable[[str], None]
+) -> list[Ended]:
     batches: dict[str, list[results.ResultBatch]] = {}
     rows: dict[str, int] = {}
-    errors: dict[str, Exception] = {}
+    errors: dict[str, ResultError] = {}
     for pipeline_id in dict.fromkeys(ended.pipeline_id for ended in group):
         returned = [
             (ended.job_id, ended.outcome.result)
@@ -63,7 +89,10 @@ def record_group(
         rows.update(counted)
         errors.update(failed)
     if errors:
-        group = [_failed(ended, errors.get(ended.job_id)) for ended in group]
+        group = [
+            _failed(ended, errors[ended.job_id]) if ended.job_id in errors else ended
+            for ended in group
+        ]
     with database.transaction() as connection:
         written = ledger.record(connection, run_id, _arrow(group, rows))
         if written != len(group):
@@ -75,58 +104,99 @@ def record_group(
             replaced = [
                 ended.job_id
                 for ended in group
-                if ended.pipeline_id == pipeline_id and ended.attempt > 1
+                if ended.attempt > 1 and ended.pipeline_id == pipeline_id
             ]
             results.write(connection, pipeline_id, made, replaced)
     return group
 
 
-def _failed(ended: Ended, error: Exception | None) -> Ended:
-    if error is None or ended.outcome.outcome != "completed":
+def _is_about_values(error: Exception) -> bool:
+    """Whether other rows could be stored where these were not."""
+    if isinstance(error, RunError):
+        return False
+    if not isinstance(error, LedgerError):
+        return True
+    import duckdb
+
+    cause = error.__cause__
+    if isinstance(cause, duckdb.OutOfMemoryException):
+        return True
+    return isinstance(
+        cause,
+        (
+            duckdb.DataError,
+            duckdb.ProgrammingError,
+            duckdb.NotSupportedError,
+            duckdb.IntegrityError,
+        ),
+    )
+
+
+def _failed(ended: Ended, error: Exception) -> Ended:
+    if ended.outcome.outcome != "completed":
         return ended
     outcome = ended.outcome._replace(
-        outcome="failed", result=None, error_type=type(error).__name__, error_message=str(error)
+        outcome="failed",
+        result=None,
+        error_type="ResultError",
+        error_message=clean(
+            describe(error)
+            if isinstance(error, ResultError)
+            else f"what the pipeline returned cannot be stored: {type(error).__name__}: {describe(error)}",
+            MESSAGE_CHARACTERS,
+        ),
     )
     return ended._replace(outcome=outcome, final=True)
 
 
 def _arrow(group: list[Ended], rows: dict[str, int]) -> pa.Table:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    outcomes = [ended.outcome for ended in group]
+    _, job_ids, attempts, finals, outcomes = zip(*group, strict=True)
+    (
+        positions,
+        kinds,
+        started,
+        durations,
+        _results,
+        error_types,
+        messages,
+        tracebacks,
+        outputs,
+        paths,
+        workers,
+    ) = zip(*outcomes, strict=True)
+    started_at = pa.array(started, pa.float64())
+    seconds = pa.array(durations, pa.float64())
 
-    def times(seconds: list[float]) -> pa.Array:
-        return pa.array([int(value * 1e6) for value in seconds], pa.int64()).cast(pa.timestamp("us"))
+    def times(values: pa.Array) -> pa.Array:
+        microseconds = pc.cast(pc.multiply(values, 1e6), pa.int64(), safe=False)
+        return microseconds.cast(pa.timestamp("us"))
 
-    def texts(values: list[Any]) -> pa.Array:
+    def texts(values: Sequence[Any]) -> pa.Array:
         return pa.array(values, pa.string())
 
     return pa.table(
         {
-            "position": pa.array([outcome.position for outcome in outcomes], pa.int64()),
-            "attempt": pa.array([ended.attempt for ended in group], pa.int32()),
-            "final": pa.array([ended.final for ended in group], pa.bool_()),
-            "outcome": texts([outcome.outcome for outcome in outcomes]),
-            "started_at": times([outcome.started_at for outcome in outcomes]),
-            "finished_at": times(
-                [outcome.started_at + outcome.duration_seconds for outcome in outcomes]
-            ),
-            "duration_seconds": pa.array(
-                [outcome.duration_seconds for outcome in outcomes], pa.float64()
-            ),
-            "error_type": texts([outcome.error_type for outcome in outcomes]),
-            "error_message": texts([outcome.error_message for outcome in outcomes]),
-            "traceback": texts([outcome.traceback for outcome in outcomes]),
-            "output": texts([outcome.output for outcome in outcomes]),
+            "position": pa.array(positions, pa.int64()),
+            "attempt": pa.array(attempts, pa.int32()),
+            "final": pa.array(finals, pa.bool_()),
+            "outcome": texts(kinds),
+            "started_at": times(started_at),
+            "finished_at": times(pc.add(started_at, seconds)),
+            "duration_seconds": seconds,
+            "error_type": texts(error_types),
+            "error_message": texts(messages),
+            "traceback": texts(tracebacks),
+            "output": texts(outputs),
             "output_paths": texts(
                 [
-                    json.dumps([f"data/outputs/{path}" for path in outcome.output_paths])
-                    if outcome.output_paths
-                    else None
-                    for outcome in outcomes
+                    json.dumps([f"data/outputs/{path}" for path in some]) if some else None
+                    for some in paths
                 ]
             ),
-            "result_rows": pa.array([rows.get(ended.job_id) for ended in group], pa.int64()),
-            "worker": texts([outcome.worker for outcome in outcomes]),
+            "result_rows": pa.array([rows.get(job_id) for job_id in job_ids], pa.int64()),
+            "worker": texts(workers),
         }
     )

@@ -87,7 +87,8 @@ def register_jobs(
         A folder; a glob such as ``"clips/*.mp4"``; a list of paths or URLs; or a DataFrame, Arrow table,
         CSV or Parquet file with a column ``path`` (relative to the file's folder, or to the current one)
         or ``id`` (for inputs that are no files). A table's other columns are params of their row;
-        missing values are left out.
+        missing values are left out, and text such as 007 stays text. Files that a list or table names
+        must be there; of more than 100,000 only a sample is looked at, and their sizes are not noted.
     pipeline_id
         A pipeline that is registered or built in.
     pattern
@@ -96,14 +97,15 @@ def register_jobs(
         ``"file"``, or ``"folder"``: one job for each folder that directly holds files that match.
     name
         The source's name, part of each job's identity; by default the name of the folder that paths
-        count from. With it, a source that moved is known again.
+        count from (of a list: the folder that holds them all). With it, a source that moved is known
+        again, and a list may grow within the folder that it had first.
     params
         JSON values, passed to the pipeline by name.
     limit
-        Register only the first inputs, in sorted order.
+        Register only the first inputs: sorted by path, or in the order of the list or table.
     on_change
         What to do with a finished job whose input has another size now: ``"rerun"`` puts it back to
-        pending, ``"keep"`` leaves it.
+        pending, ``"keep"`` leaves it and counts it as changed each time.
     workspace
         The active one by default.
 
@@ -125,7 +127,9 @@ def register_jobs(
     if unit not in ("file", "folder"):
         raise InvalidArgumentError(f"unit={unit!r} is unknown; expected 'file' or 'folder'")
     if on_change not in ("rerun", "keep"):
-        raise InvalidArgumentError(f"on_change={on_change!r} is unknown; expected 'rerun' or 'keep'")
+        raise InvalidArgumentError(
+            f"on_change={on_change!r} is unknown; expected 'rerun' or 'keep'"
+        )
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise InvalidArgumentError(f"limit={limit!r}; expected a whole number from 1, or None")
     find_pipeline(pipeline_id)
@@ -183,7 +187,8 @@ def _store(
     added, changed = table.num_rows, 0
     with arrow_view(connection, "incoming", table):
         has_jobs = connection.execute(
-            "SELECT 1 FROM jobs WHERE pipeline_id = $pipeline_id AND source = $source LIMIT 1", names
+            "SELECT 1 FROM jobs WHERE pipeline_id = $pipeline_id AND source = $source LIMIT 1",
+            names,
         ).fetchall()
         if has_jobs:
             connection.execute(
@@ -235,13 +240,13 @@ def _table(inputs: Inputs) -> pa.Table:
 
 
 def _each_once(connection: DuckDBPyConnection, table: pa.Table) -> pa.Table:
-    """Leave out inputs that came before with the same params; numbers stay those of the rows."""
+    """Leave out inputs that came before with the same params."""
     with arrow_view(connection, "listed", table):
         distinct = connection.execute("SELECT count(DISTINCT path) FROM listed").fetchall()[0][0]
         if distinct == table.num_rows:
             return table
         same = "path, params" if "params" in table.column_names else "path"
         return connection.sql(
-            f"SELECT * FROM listed QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY number) = 1"
-            " ORDER BY number"
+            "SELECT * REPLACE (row_number() OVER (ORDER BY number) AS number) FROM (SELECT * FROM listed"
+            f" QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY number) = 1) ORDER BY number"
         ).to_arrow_table()

@@ -1,105 +1,27 @@
-"""``run_jobs``: the call that runs what is pending, and the ``Run`` that tells how it went."""
+"""``run_jobs``: the call that runs what is pending."""
 
 from __future__ import annotations
 
 import queue
-import threading
-import time
-import uuid
-from collections.abc import Callable
+import shutil
 from concurrent.futures import Executor
 from pathlib import Path
 
 from foregsyte_kaggle import ledger
+from foregsyte_kaggle.attending import attend
 from foregsyte_kaggle.claims import Claims
 from foregsyte_kaggle.environment import cpu_count
-from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, RunError, SourceError
-from foregsyte_kaggle.executors import Engine, Events, InlineEngine, make_engine
+from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError
+from foregsyte_kaggle.executors import Events, make_engine
 from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.notices import say
 from foregsyte_kaggle.pipelines import Pipeline, find_pipeline
-from foregsyte_kaggle.progress import ProgressBar
-from foregsyte_kaggle.recording import Ended
+from foregsyte_kaggle.runs import Run
+from foregsyte_kaggle.worker import PARTIAL_FOLDER
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
 __all__ = ["Run", "run_jobs"]
-
-
-class Run:
-    """One call of ``run_jobs``.
-
-    Attributes
-    ----------
-    run_id : uuid.UUID
-        As in ``jobs_frame()`` and ``attempts_frame()``.
-    total : int
-        Jobs that were pending when it began, or its limit.
-    completed, failed : int
-        Jobs whose end is in the ledger.
-    returned : int
-        Jobs that it claimed and put back to pending.
-    seconds : float
-        How long it took.
-    ended_by : str or None
-        ``"finished"``, ``"limit"``, ``"stopped"`` or ``"error"``; None while it works.
-    failures : dict
-        For each kind of error, how many jobs failed with it, and the first one's message.
-    """
-
-    def __init__(self, pipeline_id: str | None, total: int) -> None:
-        self.run_id = uuid.uuid4()
-        self.pipeline_id = pipeline_id
-        self.total = total
-        self.completed = 0
-        self.failed = 0
-        self.returned = 0
-        self.seconds = 0.0
-        self.ended_by: str | None = None
-        self.failures: dict[str, tuple[int, str]] = {}
-
-    @property
-    def jobs_per_second(self) -> float:
-        """Finished jobs a second, over the whole run."""
-        return (self.completed + self.failed) / self.seconds if self.seconds else 0.0
-
-    def summary(self) -> list[str]:
-        """Return what happened: one line for the run, and one for each kind of failure."""
-        parts = [f"{self.completed:,} completed"]
-        if self.failed:
-            parts.append(f"{self.failed:,} failed")
-        if self.returned:
-            parts.append(f"{self.returned:,} back to pending")
-        lines = [
-            f"{self.pipeline_id or 'all pipelines'}: {', '.join(parts)}"
-            f" in {self.seconds:,.1f} s ({self.jobs_per_second:,.1f} jobs/s)"
-            + (f", {self.ended_by}" if self.ended_by not in (None, "finished") else "")
-        ]
-        for kind, (count, message) in sorted(
-            self.failures.items(), key=lambda item: (-item[1][0], item[0])
-        ):
-            first = message.strip().splitlines()[0][:200] if message.strip() else ""
-            lines.append(f"  {count:,} x {kind}: {first}")
-        return lines
-
-    def __repr__(self) -> str:
-        state = self.ended_by or "working"
-        return (
-            f"<Run {self.pipeline_id or 'all pipelines'}: {self.completed:,} completed, "
-            f"{self.failed:,} failed, {state}>"
-        )
-
-    def _note(self, written: list[Ended]) -> None:
-        for ended in written:
-            if not ended.final:
-                continue
-            if ended.outcome.outcome == "completed":
-                self.completed += 1
-                continue
-            self.failed += 1
-            kind = ended.outcome.error_type or ended.outcome.outcome
-            count, message = self.failures.get(kind, (0, ended.outcome.error_message or ""))
-            self.failures[kind] = (count + 1, message)
 
 
 def run_jobs(
@@ -153,19 +75,22 @@ def run_jobs(
     Raises
     ------
     PipelineError
-        If the pipeline is unknown, or cannot be sent to other processes.
+        If the pipeline is unknown, or cannot be sent to, or loaded in, other processes.
     SourceError
         If the folder of a source is not there now.
     RunError
-        If the run cannot start, or with ``on_error="raise"`` a job failed.
+        If the run cannot start, no worker lives long enough to run a job, or with ``on_error="raise"`` a
+        job failed.
     InvalidArgumentError
         If an argument is not of the expected form.
     """
     chosen = active_workspace(workspace)
     _check_arguments(limit, workers, job_timeout, max_attempts, on_error)
+    ledger.number_new_jobs(chosen.database)
     pipelines = _choose_pipelines(chosen, pipeline_id)
     selections = [(Selection(p.pipeline_id, source), p.code_version) for p in pipelines]
-    roots = _roots(chosen, [selection for selection, _ in selections])
+    roots = _Roots(chosen)
+    roots.check([selection for selection, _ in selections])
     waiting = sum(
         extent.jobs
         for selection, _ in selections
@@ -173,21 +98,18 @@ def run_jobs(
     )
     total = waiting if limit is None else min(waiting, limit)
     run = Run(pipeline_id, total)
+    events: Events = queue.SimpleQueue()
+    engine = make_engine(executor, max(1, min(workers or cpu_count(), total)), events, job_timeout)
     if not total:
         run.ended_by = "finished"
         say(_nothing_pending(chosen, pipeline_id, source))
         return run
-    events: Events = queue.SimpleQueue()
-    engine = make_engine(
-        executor, max(1, min(workers or cpu_count(), total)), events, job_timeout
-    )
-    try:
-        for found in pipelines:
-            folder = str(chosen.outputs / found.pipeline_id)
-            engine.add_pipeline(found.pipeline_id, found.target, folder)
-    except BaseException:
-        engine.close(kill=True)
-        raise
+    for found in pipelines:
+        folder = chosen.outputs / found.pipeline_id
+        if not chosen.live_runs:
+            # What a process that died left half written.
+            shutil.rmtree(folder / PARTIAL_FOLDER, ignore_errors=True)
+        engine.add_pipeline(found.pipeline_id, found.target, str(folder))
     loop = Loop(
         chosen.database,
         run.run_id,
@@ -196,108 +118,56 @@ def run_jobs(
         Claims(chosen.database, run.run_id, selections, limit),
         roots,
         Policy(max_attempts, on_error),
-        run._note,
+        run.note,
         say,
     )
-    _Attended(chosen, run, loop, engine, source).run(progress=progress)
+    attend(chosen, run, loop, engine, progress=progress)
     return run
 
 
-class _Attended:
-    """A run in a thread of its own, with the calling thread waiting for it."""
+class _Roots(dict[str | None, Path | None]):
+    """For each source name the folder that its paths count from; None for ids and URLs.
 
-    def __init__(
-        self, workspace: Workspace, run: Run, loop: Loop, engine: Engine, source: str | None
-    ) -> None:
+    Looks up sources that were registered after the run began.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
         self._workspace = workspace
-        self._run = run
-        self._loop = loop
-        self._engine = engine
-        self._error: BaseException | None = None
-        self._done = threading.Event()
 
-    def run(self, *, progress: bool) -> None:
-        run, loop = self._run, self._loop
-        bar = ProgressBar(run.total, run.pipeline_id or "all pipelines", shown=progress)
-        begun = time.monotonic()
-        thread = threading.Thread(target=self._work, name="foregsyte-run", daemon=True)
-        interrupted: KeyboardInterrupt | None = None
-        thread.start()
-        while not self._done.is_set():
-            try:
-                self._attend(bar)
-            except KeyboardInterrupt as stop:
-                # Asked again, it waits again: the end of a run takes seconds and must not be cut short.
-                interrupted = stop
-                loop.stopping.set()
-        run.seconds = time.monotonic() - begun
-        self._show(bar)
-        bar.close()
-        for line in run.summary():
-            say(line)
-        if self._error is not None:
-            raise self._error
-        if interrupted is not None:
-            raise interrupted
-        if loop.first_error is not None:
-            failed = loop.first_error
-            raise RunError(
-                f"job {failed.job_id} of {failed.pipeline_id} failed: {failed.outcome.error_type}: "
-                f"{failed.outcome.error_message}\n{failed.outcome.traceback or ''}"
+    def check(self, selections: list[Selection]) -> None:
+        """Look up all that are needed.
+
+        Raises
+        ------
+        SourceError
+            If the folder of one is not there.
+        """
+        for selection in selections:
+            with self._workspace.database.reading() as cursor:
+                rows = cursor.execute(
+                    f"SELECT DISTINCT source FROM jobs WHERE {selection.condition}",
+                    selection.parameters,
+                ).fetchall()
+            for (name,) in rows:
+                self[name]
+
+    def __missing__(self, name: str | None) -> Path | None:
+        root: str | None = "."
+        if name is not None:
+            with self._workspace.database.reading() as cursor:
+                rows = cursor.execute(
+                    "SELECT root FROM sources WHERE name = $name", {"name": name}
+                ).fetchall()
+            root = rows[0][0] if rows else None
+        folder = None if root is None else self._workspace.directory / root
+        if folder is not None and not folder.is_dir():
+            raise SourceError(
+                f"the source {name!r} was at {root}, and there is no such folder now. Attach it again, or "
+                f"register it from where it is: register_jobs(folder, ..., name={name!r})"
             )
-
-    def _attend(self, bar: ProgressBar) -> None:
-        while not self._done.is_set():
-            if isinstance(self._engine, InlineEngine):
-                self._engine.work(0.05)
-            else:
-                self._done.wait(0.1)
-            self._show(bar)
-
-    def _show(self, bar: ProgressBar) -> None:
-        run = self._run
-        fractions = list(self._loop.fractions.values()) if not self._done.is_set() else []
-        bar.show(run.completed + run.failed + sum(fractions), run.failed, run.total)
-
-    def _work(self) -> None:
-        run, database = self._run, self._workspace.database
-        self._workspace.live_runs.add(run.run_id)
-        ended_by = "error"
-        try:
-            ledger.begin_run(
-                database,
-                run.run_id,
-                run.pipeline_id,
-                self._engine.name,
-                self._engine.workers,
-                alive=self._workspace.live_runs,
-            )
-            ended_by = self._loop.run()
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._finish(ended_by)
-
-    def _finish(self, ended_by: str) -> None:
-        run, database = self._run, self._workspace.database
-        steps: list[Callable[[], object]] = [
-            lambda: self._engine.close(kill=ended_by in ("stopped", "error")),
-            self._loop.drain,
-        ]
-        for step in steps:
-            try:
-                step()
-            except BaseException as error:
-                self._error = self._error or error
-        try:
-            run.returned = ledger.end_run(
-                database, run.run_id, ended_by, run.completed, run.failed
-            )
-        except BaseException as error:
-            self._error = self._error or error
-        run.ended_by = ended_by
-        self._workspace.live_runs.discard(run.run_id)
-        self._done.set()
+        self[name] = folder
+        return folder
 
 
 def _check_arguments(
@@ -311,8 +181,10 @@ def _check_arguments(
         if value is not None and (not isinstance(value, int) or value < 1):
             raise InvalidArgumentError(f"{name}={value!r}; expected a whole number from 1")
     if job_timeout is not None and not job_timeout > 0:
-        raise InvalidArgumentError(f"job_timeout={job_timeout!r}; expected seconds above 0, or None")
-    if on_error not in ("continue", "raise"):
+        raise InvalidArgumentError(
+            f"job_timeout={job_timeout!r}; expected seconds above 0, or None"
+        )
+    if on_error not in {"continue", "raise"}:
         raise InvalidArgumentError(f"on_error={on_error!r}; expected 'continue' or 'raise'")
 
 
@@ -333,33 +205,13 @@ def _choose_pipelines(workspace: Workspace, pipeline_id: str | None) -> list[Pip
     return found
 
 
-def _roots(workspace: Workspace, selections: list[Selection]) -> dict[str | None, Path | None]:
-    """Return the folder of each source that is needed, and check that it is there."""
-    with workspace.database.reading() as cursor:
-        known = dict(cursor.execute("SELECT name, root FROM sources").fetchall())
-        needed: set[str | None] = set()
-        for selection in selections:
-            rows = cursor.execute(
-                f"SELECT DISTINCT source FROM jobs WHERE {selection.condition}", selection.parameters
-            ).fetchall()
-            needed.update(row[0] for row in rows)
-    roots: dict[str | None, Path | None] = {}
-    for name in needed:
-        root = known.get(name) if name is not None else "."
-        roots[name] = None if root is None else workspace.directory / root
-        if root is not None and not (workspace.directory / root).is_dir():
-            raise SourceError(
-                f"the source {name!r} was at {root}, and there is no such folder now. Attach it again, or "
-                f"register it from where it is: register_jobs(folder, ..., name={name!r})"
-            )
-    return roots
-
-
 def _nothing_pending(workspace: Workspace, pipeline_id: str | None, source: str | None) -> str:
-    counts = ledger.status_counts(workspace.database)
+    counts = ledger.status_counts(workspace.database, pipeline_id, source)
     text = f"nothing is pending for {pipeline_id or 'any pipeline'}"
     if source is not None:
         text += f" and source {source!r}"
     if counts["failed"]:
-        text += f"; {counts['failed']:,} job(s) failed before, retry_jobs() makes them pending again"
+        text += (
+            f"; {counts['failed']:,} job(s) failed before, retry_jobs() makes them pending again"
+        )
     return text

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from foregsyte_kaggle import manifests
 from foregsyte_kaggle.errors import InvalidArgumentError, SourceError
-from foregsyte_kaggle.identity import ENCODED, encode_path, encode_paths
-from foregsyte_kaggle.listing import folder_size, list_files, list_folders
+from foregsyte_kaggle.identity import encode_path, encode_paths
+from foregsyte_kaggle.listing import list_files, list_folders
+from foregsyte_kaggle.path_lists import as_list, below, common_root, is_plain, sizes_of
 from foregsyte_kaggle.patterns import has_magic, split_glob
 
 if TYPE_CHECKING:
@@ -21,19 +21,11 @@ if TYPE_CHECKING:
 
     from foregsyte_kaggle.manifests import Manifest
 
-    Source = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | pd.DataFrame | pa.Table
+    Source: TypeAlias = (
+        str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | pd.DataFrame | pa.Table
+    )
 
 __all__ = ["Inputs", "resolve_inputs"]
-
-
-#: Files of a list or table are looked at one by one up to this many: 2.5 µs each on a local disk, far
-#: more on a network drive. Of a longer one, whose registering costs less than that, only some are.
-LOOKED_AT = 100_000
-SAMPLE = 1_000
-
-#: What tells that a path must be looked at: a control character, an absolute path, an empty part, a part
-#: that begins with a dot, or what ``encode_path`` begins with.
-_ODD = rf"[\x00-\x1f]|^/|/$|//|^\.|/\.|^{ENCODED}"
 
 
 @dataclass
@@ -132,6 +124,8 @@ def resolve_inputs(
 def _from_folder(
     folder: str, kind: str, pattern: str, unit: str, name: str | None, exclude: Collection[Path]
 ) -> Inputs:
+    import pyarrow as pa
+
     root = Path(folder).resolve()
     lister = list_folders if unit == "folder" else list_files
     found = lister(root, pattern, exclude)
@@ -146,9 +140,8 @@ def _from_folder(
             "this folder only, '**/*.mp4' the ones below too."
         )
     chosen = _name(name, root, kind)
-    return Inputs(
-        chosen, kind, root, _text(found.paths), _bytes(found.sizes), None, found.skipped
-    )
+    sizes = pa.array(found.sizes, pa.int64())
+    return Inputs(chosen, kind, root, _text(found.paths), sizes, None, found.skipped)
 
 
 def _from_list(items: list[Any], pattern: str, unit: str, name: str | None) -> Inputs:
@@ -164,8 +157,8 @@ def _from_list(items: list[Any], pattern: str, unit: str, name: str | None) -> I
     if _are_urls(texts):
         return _without_files("list", texts, None, _name(name, None, "list of URLs"))
     absolute = [os.path.abspath(os.path.expanduser(text)) for text in texts]
-    root, relative = _common_root(absolute)
-    sizes = _sizes(root, relative, "the list", pattern, unit)
+    root, relative = common_root(absolute)
+    sizes = sizes_of(root, relative, "the list", pattern, unit)
     return Inputs(_name(name, root, "list"), "list", root, _text(encode_paths(relative)), sizes)
 
 
@@ -175,127 +168,34 @@ def _from_manifest(read: Manifest, pattern: str, unit: str, name: str | None) ->
         chosen = _name(name or stem, None, "table of ids")
         return _without_files("ids", read.texts, read.params, chosen)
     root = read.file.parent if read.file else Path.cwd()
-    if _is_plain(read.texts):
+    if is_plain(read.texts):
         paths = relative = read.texts
     else:
-        texts = _listed(read.texts)
+        texts = as_list(read.texts)
         if _are_urls(texts):
             chosen = _name(name, None, "table of URLs")
             return _without_files("table", texts, read.params, chosen)
         if all(map(os.path.isabs, texts)):
-            root, relative = _common_root([os.path.normpath(text) for text in texts])
+            root, relative = common_root([os.path.normpath(text) for text in texts])
         else:
-            relative = _below(root, texts, read.label)
+            relative = below(root, texts, read.label)
         paths = _text(encode_paths(relative))
-    sizes = _sizes(root, relative, read.label, pattern, unit)
+    sizes = sizes_of(root, relative, read.label, pattern, unit)
     return Inputs(_name(name, root, "table"), "table", root, paths, sizes, read.params)
 
 
 def _without_files(
     kind: str, texts: pa.Array | list[str], params: pa.Array | None, name: str
 ) -> Inputs:
-    if not _is_plain(texts):
-        texts = _text(encode_paths(_listed(texts)))
-    return Inputs(name, kind, None, texts, _unknown(len(texts)), params)
+    import pyarrow as pa
 
-
-def _sizes(
-    root: Path, relative: pa.Array | list[str], label: str, pattern: str, unit: str
-) -> pa.Array:
-    """Return the sizes of files or folders and check that they are there; NULL where not looked at."""
-    count = len(relative)
-    step = 1 if count <= LOOKED_AT else count // SAMPLE
-    sizes, missing = _look_at(root, _listed(relative[::step]), pattern, unit)
-    if missing and step > 1:
-        _, missing = _look_at(root, _listed(relative), pattern, unit)
-    if missing:
-        raise SourceError(
-            f"{len(missing):,} of {count:,} paths of {label} are no {unit}s below {root}, "
-            f"first {missing[:3]}. Correct them or leave them out."
-        )
-    return _bytes(sizes) if step == 1 else _unknown(count)
-
-
-def _look_at(
-    root: Path, paths: list[str], pattern: str, unit: str
-) -> tuple[list[int | None], list[str]]:
-    if unit == "folder":
-        sizes = [
-            folder_size(root, path, pattern) if os.path.isdir(f"{root}/{path}") else None
-            for path in paths
-        ]
-    else:
-        sizes = [_file_size(f"{root}/{path}") for path in paths]
-    missing = [path for path, size in zip(paths, sizes, strict=True) if size is None]
-    return sizes, missing
-
-
-def _common_root(absolute: list[str]) -> tuple[Path, list[str]]:
-    """Return the folder that holds all of these normal paths, and the paths relative to it."""
-    root = os.path.commonpath({os.path.dirname(path) for path in absolute})
-    start = len(os.path.join(root, ""))
-    return Path(root), _posix([path[start:] for path in absolute])
-
-
-def _below(root: Path, texts: list[str], label: str) -> list[str]:
-    """Return a table's paths relative to the folder that they count from."""
-    relative = _posix([os.path.normpath(text) for text in texts])
-    if any(map(os.path.isabs, relative)):
-        relative = _posix(
-            [os.path.relpath(path, root) if os.path.isabs(path) else path for path in relative]
-        )
-    for text, path in zip(texts, relative, strict=True):
-        if path.startswith("..") and path[2:3] in ("", "/"):
-            raise SourceError(
-                f"{label} has the path {text!r}, which climbs out of its source {root}; expected paths "
-                "below it, or absolute ones only"
-            )
-    return relative
-
-
-def _posix(paths: list[str]) -> list[str]:
-    return paths if os.sep == "/" else [path.replace(os.sep, "/") for path in paths]
+    if not is_plain(texts):
+        texts = _text(encode_paths(as_list(texts)))
+    return Inputs(name, kind, None, texts, pa.nulls(len(texts), pa.int64()), params)
 
 
 def _are_urls(texts: list[str]) -> bool:
     return "://" in texts[0] and all("://" in text for text in texts)
-
-
-def _is_plain(texts: pa.Array | list[str]) -> bool:
-    """Return whether all texts may be stored as they are, as paths too."""
-    import pyarrow.compute as pc
-
-    return not isinstance(texts, list) and not pc.any(pc.match_substring_regex(texts, _ODD)).as_py()
-
-
-def _listed(texts: pa.Array | list[str]) -> list[str]:
-    return texts if isinstance(texts, list) else texts.to_pylist()
-
-
-def _text(values: list[str]) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(values, pa.string())
-
-
-def _bytes(values: list[int] | list[int | None]) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(values, pa.int64())
-
-
-def _unknown(count: int) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.nulls(count, pa.int64())
-
-
-def _file_size(path: str) -> int | None:
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _check_name(name: object) -> None:
@@ -319,6 +219,8 @@ def _name(name: str | None, root: Path | None, kind: str) -> str:
 
 
 def _not_found(path: str) -> str:
+    if not path:
+        return "the source is empty text; expected a folder, a glob or a file"
     nearest = os.path.dirname(os.path.abspath(path))
     while not os.path.isdir(nearest):
         nearest = os.path.dirname(nearest)
@@ -328,3 +230,9 @@ def _not_found(path: str) -> str:
         return f"there is nothing at {path}; the folder {nearest} cannot be read: {error.strerror}"
     shown = ", ".join(map(repr, held[:8])) + (f" and {len(held) - 8:,} more" if held[8:] else "")
     return f"there is nothing at {path}; the folder {nearest} holds {shown or 'nothing'}"
+
+
+def _text(values: list[str]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(values, pa.string())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +26,5 @@ def arrow_view(connection: DuckDBPyConnection, name: str, table: pa.Table) -> It
     try:
         yield
     finally:
-        try:
+        with suppress(duckdb.Error):
             connection.unregister(name)
-        except duckdb.Error:
-            pass

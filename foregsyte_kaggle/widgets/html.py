@@ -103,7 +103,7 @@ def _row(page: JobPage, row: JobRow, *, live: bool, mixed: bool) -> str:
         took = (page.asked_at - row.started_at).total_seconds()
     source = ""
     if mixed and row.source:
-        source = f' <bdi class="fk-dim">in {_text(row.source)}</bdi>'
+        source = f' <bdi class="fk-dim fk-source">in {_text(row.source)}</bdi>'
     folder, slash, name = row.input_path.rpartition("/")
     rows = ' rowspan="2"' if error else ""
     cells = (

@@ -1,0 +1,140 @@
+"""Which of the jobs that a run holds go out next, and which of them together."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from foregsyte_kaggle.executors import Chunk
+from foregsyte_kaggle.worker import Outcome, Task
+
+__all__ = ["Backlog", "Mark"]
+
+#: Jobs shorter than this travel in chunks.
+SHORT_JOB_SECONDS = 0.005
+CHUNK_SECONDS = 0.1
+CHUNK_JOBS = 1024
+TIME_BOX_SECONDS = 0.5
+#: Jobs shorter than this wait in a worker while it works, so that it never idles.
+PREFETCH_BELOW_SECONDS = 0.25
+BACK_OFF_SECONDS = 0.5
+LONGEST_BACK_OFF_SECONDS = 30.0
+
+
+@dataclass
+class Mark:
+    """What sets a job apart from others; few have one."""
+
+    tries: int = 0
+    """That ended in an error, in this run."""
+    alone: bool = False
+    """Travels in a chunk of its own, to be blamed for its worker's death."""
+    exclusive: bool = False
+    """Nothing else runs beside it."""
+    lost_starts: int = 0
+    """How often a worker died before it began."""
+
+
+class Backlog:
+    """The jobs that wait, by pipeline; and what is known of their pace."""
+
+    def __init__(self) -> None:
+        self._ready: dict[str, deque[Task]] = {}
+        self._delayed: list[tuple[float, int, str, Task]] = []
+        self._order = itertools.count()
+        self._marks: dict[int, Mark] = {}
+        self._paces: dict[str, float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._delayed) or self.first() is not None
+
+    def first(self) -> str | None:
+        """Return the pipeline whose jobs are next; None where none is ready."""
+        for pipeline_id, tasks in self._ready.items():
+            if tasks:
+                return pipeline_id
+        return None
+
+    def append(self, pipeline_id: str, tasks: Iterable[Task]) -> None:
+        """Take jobs after those that wait."""
+        self._queue(pipeline_id).extend(tasks)
+
+    def put_back(self, pipeline_id: str, tasks: list[Task]) -> None:
+        """Take jobs before those that wait."""
+        self._queue(pipeline_id).extendleft(reversed(tasks))
+
+    def delay(self, pipeline_id: str, task: Task, tries: int) -> None:
+        """Take a job that is tried again after a pause, which grows with the tries."""
+        pause = min(BACK_OFF_SECONDS * 2 ** (tries - 1), LONGEST_BACK_OFF_SECONDS)
+        due = time.monotonic() + pause
+        heapq.heappush(self._delayed, (due, next(self._order), pipeline_id, task))
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next pause is over, on the monotonic clock."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def revive(self) -> None:
+        """Make jobs ready whose pause is over."""
+        while self._delayed and self._delayed[0][0] <= time.monotonic():
+            _, _, pipeline_id, task = heapq.heappop(self._delayed)
+            self._queue(pipeline_id).appendleft(task)
+
+    def mark(self, task: Task) -> Mark:
+        """Return what sets a job apart, to be changed."""
+        return self._marks.setdefault(task.position, Mark())
+
+    def forget(self, task: Task) -> None:
+        """Drop what is known of a job that ended."""
+        if self._marks:
+            self._marks.pop(task.position, None)
+
+    def measure(self, pipeline_id: str, outcomes: list[Outcome]) -> None:
+        """Learn how long a pipeline's jobs take."""
+        mean = sum(outcome.duration_seconds for outcome in outcomes) / len(outcomes)
+        before = self._paces.get(pipeline_id)
+        self._paces[pipeline_id] = mean if before is None else 0.7 * before + 0.3 * mean
+
+    def pace(self, pipeline_id: str | None) -> float | None:
+        """Return the seconds that a pipeline's jobs take; None where none ended yet."""
+        return self._paces.get(pipeline_id or "")
+
+    def depth(self, pipeline_id: str | None) -> int:
+        """Return how many chunks a worker may hold: two where the second would wait only a moment."""
+        pace = self.pace(pipeline_id)
+        return 2 if pace is not None and pace < PREFETCH_BELOW_SECONDS else 1
+
+    def must_wait(self, pipeline_id: str, in_flight: Collection[Chunk]) -> bool:
+        """Whether the next job, or one in flight, runs beside no other."""
+        if not in_flight or not self._marks:
+            return False
+        tasks = [self._ready[pipeline_id][0], *(chunk.tasks[0] for chunk in in_flight)]
+        return any(
+            mark.exclusive for task in tasks if (mark := self._marks.get(task.position)) is not None
+        )
+
+    def make_chunk(self, pipeline_id: str) -> Chunk:
+        """Take the next jobs of a pipeline: one, or as many short ones as take a moment."""
+        tasks = self._ready[pipeline_id]
+        pace = self.pace(pipeline_id)
+        most = 1
+        if pace is not None and pace < SHORT_JOB_SECONDS:
+            most = max(1, min(CHUNK_JOBS, int(CHUNK_SECONDS / max(pace, 1e-6)), len(tasks)))
+        chosen = [tasks.popleft()]
+        if not self._marks:
+            chosen += [tasks.popleft() for _ in range(most - 1)]
+        elif not self._is_alone(chosen[0]):
+            while len(chosen) < most and not self._is_alone(tasks[0]):
+                chosen.append(tasks.popleft())
+        return Chunk(pipeline_id, chosen, TIME_BOX_SECONDS if len(chosen) > 1 else None)
+
+    def _is_alone(self, task: Task) -> bool:
+        mark = self._marks.get(task.position)
+        return mark is not None and mark.alone
+
+    def _queue(self, pipeline_id: str) -> deque[Task]:
+        return self._ready.setdefault(pipeline_id, deque())

@@ -1,0 +1,57 @@
+"""Where pipelines run: processes of our own, threads, this thread, or any executor given.
+
+Every engine takes chunks and puts what happens to them into one queue of events; none of them knows the
+ledger.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+
+from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.executors.contract import Chunk, Done, Engine, Events, Lost, Progress, Started
+from foregsyte_kaggle.executors.futures import FutureEngine
+from foregsyte_kaggle.executors.local import InlineEngine, ThreadEngine
+from foregsyte_kaggle.executors.processes import ProcessEngine
+
+__all__ = [
+    "Chunk",
+    "Done",
+    "Engine",
+    "Events",
+    "InlineEngine",
+    "Lost",
+    "Progress",
+    "Started",
+    "make_engine",
+]
+
+
+def make_engine(
+    executor: str | Executor, workers: int, events: Events, job_timeout: float | None
+) -> Engine:
+    """Return the engine that an ``executor=`` argument asks for.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is unknown, or cannot end a job that takes too long.
+    RunError
+        If its workers would be forked from this process, which holds the ledger.
+    """
+    if executor == "processes":
+        return ProcessEngine(workers, events, job_timeout)
+    if job_timeout is not None:
+        raise InvalidArgumentError(
+            f"job_timeout={job_timeout} needs executor='processes': a job on {executor!r} cannot be killed"
+        )
+    if executor == "threads":
+        return ThreadEngine(workers, events)
+    if executor == "inline":
+        return InlineEngine(events)
+    if isinstance(executor, Executor):
+        return FutureEngine(executor, workers, events)
+    raise InvalidArgumentError(
+        f"executor={executor!r} is unknown; expected 'processes', 'threads', 'inline' or a "
+        "concurrent.futures.Executor"
+    )

@@ -1,0 +1,185 @@
+"""The engine over somebody else's ``concurrent.futures.Executor``."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
+from contextlib import ExitStack
+from typing import Any
+
+from foregsyte_kaggle.errors import RunError
+from foregsyte_kaggle.executors.contract import Chunk, Done, Events, Lost, dump_target, unreadable
+from foregsyte_kaggle.executors.local import run_here
+from foregsyte_kaggle.worker import Caller, Outcome, Task, ThreadTails, describe, run_tasks
+from foregsyte_kaggle.worker.serving import load_failure, pack_outcomes
+
+__all__ = ["FutureEngine", "run_remote"]
+
+Reply = tuple[str, Any, Any]
+
+
+class FutureEngine:
+    """Any ``concurrent.futures.Executor``; it stays its owner's, and is not shut down.
+
+    In a ``ThreadPoolExecutor`` the pipeline itself is called, in others a copy of it.
+    """
+
+    def __init__(self, executor: Executor, workers: int, events: Events) -> None:
+        _refuse_fork(executor)
+        self.name = type(executor).__name__
+        self.workers = getattr(executor, "_max_workers", None) or workers
+        self._executor = executor
+        self._events = events
+        self._is_here = isinstance(executor, ThreadPoolExecutor)
+        self._targets: dict[str, tuple[Callable[..., Any], str]] = {}
+        self._remote: dict[str, tuple[str, str, bytes, str]] = {}
+        self._threads = threading.local()
+        self._callers: list[Caller] = []
+        self._tails = ThreadTails()
+        self._listening = ExitStack()
+        self._is_listening = False
+        self._futures: dict[Future[Any], Chunk] = {}
+        self._held = False
+
+    def add_pipeline(self, pipeline_id: str, target: Callable[..., Any], folder: str) -> None:
+        """Keep what is called, or the bytes that other processes make it from."""
+        self._targets[pipeline_id] = (target, folder)
+        if not self._is_here:
+            payload = dump_target(pipeline_id, target)
+            self._remote[pipeline_id] = (pipeline_id, uuid.uuid4().hex, payload, folder)
+
+    def submit(self, chunk: Chunk) -> None:
+        """Hand a chunk to the executor."""
+        begun = time.monotonic()
+        try:
+            if self._is_here:
+                if not self._is_listening:
+                    self._listening.enter_context(self._tails.installed())
+                    self._is_listening = True
+                future: Future[Any] = self._executor.submit(self._run_here, chunk)
+            else:
+                future = self._executor.submit(
+                    run_remote, *self._remote[chunk.pipeline_id], chunk.tasks, chunk.time_box
+                )
+        except Exception as error:
+            raise RunError(
+                f"the {self.name} takes no more work: {type(error).__name__}: {describe(error)}. Make a "
+                "new one, or use executor='processes', which goes on when a worker dies."
+            ) from error
+        self._futures[future] = chunk
+        future.add_done_callback(lambda done: self._finish(done, begun))
+
+    def check(self) -> None:
+        """Do nothing: no job here can be ended."""
+
+    def hold(self) -> None:
+        """Cancel what the executor has not begun."""
+        self._held = True
+        for future in list(self._futures):
+            future.cancel()
+
+    def close(self, *, kill: bool) -> None:
+        """Leave the executor to its owner; what still works there is dropped."""
+        self.hold()
+        if kill:
+            for caller in self._callers:
+                caller.abandoned = True
+        self._listening.close()
+
+    def _run_here(self, chunk: Chunk) -> None:
+        if self._held:
+            self._events.put(Done(chunk, []))
+            return
+        callers: dict[str, Caller] = self._threads.__dict__
+        if chunk.pipeline_id not in callers:
+            callers[chunk.pipeline_id] = Caller(*self._targets[chunk.pipeline_id])
+            self._callers.append(callers[chunk.pipeline_id])
+        name = threading.current_thread().name
+        run_here(chunk, callers[chunk.pipeline_id], self._tails, name, self._events)
+
+    def _finish(self, future: Future[Any], begun: float) -> None:
+        chunk = self._futures.pop(future)
+        if future.cancelled():
+            self._events.put(Done(chunk, []))
+            return
+        error = future.exception()
+        if error is None:
+            if not self._is_here:
+                self._events.put(_unpack(chunk, future.result()))
+            return
+        outcome = "broken" if isinstance(error, BrokenExecutor) else "failed"
+        reason = f"the {self.name} lost it: {type(error).__name__}: {describe(error)}"
+        seconds = time.monotonic() - begun
+        self._events.put(Lost(chunk, outcome, reason, seconds=seconds, began=False))
+
+
+def _unpack(chunk: Chunk, reply: Reply) -> Done | Lost:
+    kind, *rest = reply
+    if kind == "unloadable":
+        return Lost(chunk, "unloadable", rest[0], rest[1])
+    try:
+        return Done(chunk, pickle.loads(rest[0]))
+    except BaseException as error:  # noqa: BLE001 - a result's own code runs here
+        return Lost(chunk, "failed", unreadable(error))
+
+
+_callers = threading.local()
+
+
+def run_remote(
+    pipeline_id: str,
+    token: str,
+    payload: bytes,
+    folder: str,
+    tasks: list[Task],
+    time_box: float | None,
+) -> Reply:
+    """Run jobs in a worker of somebody else's executor; builds the pipeline once per thread there.
+
+    Returns
+    -------
+    tuple
+        ``("done", outcomes, None)``, pickled outcomes; or ``("unloadable", reason, traceback)``.
+    """
+    known: dict[str, tuple[str, Caller]] = _callers.__dict__
+    if known.get(pipeline_id, ("",))[0] != token:
+        known.pop(pipeline_id, None)  # that of an earlier run: let go of its model first
+        try:
+            known[pipeline_id] = (token, Caller(pickle.loads(payload), folder))
+        except BaseException as error:  # noqa: BLE001 - a pipeline's module may raise anything
+            return ("unloadable", *load_failure(error))
+    caller, tails, outcomes = known[pipeline_id][1], ThreadTails(), list[Outcome]()
+    with tails.installed():
+        run_tasks(
+            caller,
+            tasks,
+            outcomes,
+            tails,
+            str(os.getpid()),
+            lambda _position, _fraction: None,
+            time_box=time_box,
+        )
+    return "done", pack_outcomes(outcomes, caller), None
+
+
+def _refuse_fork(executor: Executor) -> None:
+    if not isinstance(executor, ProcessPoolExecutor):
+        return
+    context = getattr(executor, "_mp_context", None)
+    if context is not None and context.get_start_method() == "fork":
+        raise RunError(
+            "this ProcessPoolExecutor forks its workers from the process that holds the ledger, and a "
+            "forked child can delete what was committed. Make it so: "
+            "ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn'))"
+        )

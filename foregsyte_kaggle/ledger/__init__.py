@@ -1,0 +1,52 @@
+"""Every change of a job's status, as set-based SQL.
+
+The only package that changes one. The moves are in ``models.ALLOWED_MOVES``; each function here makes some
+of them, and its WHERE clause refuses all others. Hot paths go by ``position``, in ranges, so that the
+cost of a job does not grow with the number of jobs in the ledger.
+"""
+
+from foregsyte_kaggle.ledger.claiming import (
+    ClaimedJob,
+    Pending,
+    Selection,
+    claim,
+    number_jobs,
+    number_new_jobs,
+    pending_jobs,
+)
+from foregsyte_kaggle.ledger.ending import record, release, set_progress
+from foregsyte_kaggle.ledger.retrying import rerun_changed, retry_jobs
+from foregsyte_kaggle.ledger.sessions import (
+    Recovery,
+    begin_run,
+    begin_session,
+    end_run,
+    has_jobs,
+    recover,
+    status_counts,
+)
+from foregsyte_kaggle.ledger.sql import NOW, as_uuid
+
+__all__ = [
+    "NOW",
+    "ClaimedJob",
+    "Pending",
+    "Recovery",
+    "Selection",
+    "as_uuid",
+    "begin_run",
+    "begin_session",
+    "claim",
+    "end_run",
+    "has_jobs",
+    "number_jobs",
+    "number_new_jobs",
+    "pending_jobs",
+    "record",
+    "recover",
+    "release",
+    "rerun_changed",
+    "retry_jobs",
+    "set_progress",
+    "status_counts",
+]

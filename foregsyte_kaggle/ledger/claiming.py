@@ -1,0 +1,149 @@
+"""Taking pending jobs: by ranges of ``position``, in order."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from foregsyte_kaggle.ledger.sql import NOW
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from foregsyte_kaggle.database import Database
+
+__all__ = [
+    "ClaimedJob",
+    "Pending",
+    "Selection",
+    "claim",
+    "number_jobs",
+    "number_new_jobs",
+    "pending_jobs",
+]
+
+
+class ClaimedJob(NamedTuple):
+    """What a run needs to know of a job."""
+
+    position: int
+    job_id: str
+    source: str | None
+    input_path: str
+    params: str | None
+    attempts: int
+    """Tries so far, this one included."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which pending jobs a run works on."""
+
+    pipeline_id: str
+    source: str | None = None
+
+    @property
+    def condition(self) -> str:
+        """The WHERE clause; takes ``parameters``."""
+        return "status = 'pending' AND pipeline_id = $pipeline_id" + (
+            " AND source = $source" if self.source is not None else ""
+        )
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values of ``condition``."""
+        found: dict[str, Any] = {"pipeline_id": self.pipeline_id}
+        if self.source is not None:
+            found["source"] = self.source
+        return found
+
+
+class Pending(NamedTuple):
+    """The extent of a selection."""
+
+    jobs: int
+    interrupted: int
+    first: int
+    last: int
+
+
+def number_jobs(connection: DuckDBPyConnection) -> None:
+    """Give a position to jobs that were made by hand."""
+    connection.execute(
+        """
+        UPDATE jobs SET position = numbered.position
+        FROM (
+            SELECT job_id, row_number() OVER (ORDER BY created_at, job_id)
+                   + (SELECT coalesce(max(position), 0) FROM jobs) AS position
+            FROM jobs WHERE position IS NULL
+        ) AS numbered
+        WHERE jobs.position IS NULL AND numbered.job_id = jobs.job_id
+        """
+    ).fetchall()
+
+
+def number_new_jobs(database: Database) -> None:
+    """Give a position to jobs that were made by hand since the ledger was opened, if there are any."""
+    with database.reading() as cursor:
+        found = cursor.execute("SELECT 1 FROM jobs WHERE position IS NULL LIMIT 1").fetchall()
+    if found:
+        with database.transaction() as connection:
+            number_jobs(connection)
+
+
+def pending_jobs(database: Database, selection: Selection) -> Pending | None:
+    """Return how many jobs are pending and between which positions; None when there is none."""
+    with database.reading() as cursor:
+        row = cursor.execute(
+            "SELECT count(*), count(*) FILTER (interruptions > 0), min(position), max(position)"
+            f" FROM jobs WHERE {selection.condition} AND position IS NOT NULL",
+            selection.parameters,
+        ).fetchall()[0]
+    return Pending(*row) if row[0] else None
+
+
+def claim(
+    database: Database,
+    run_id: uuid.UUID,
+    selection: Selection,
+    *,
+    code_version: str | None,
+    first: int,
+    last: int,
+    limit: int,
+    interrupted: bool = False,
+) -> list[ClaimedJob]:
+    """Move up to ``limit`` pending jobs with positions from ``first`` to ``last`` to running.
+
+    Parameters
+    ----------
+    interrupted
+        False takes only jobs that no crash of the notebook's process interrupted, True only those.
+    """
+    condition = (
+        f"{selection.condition} AND position BETWEEN $first AND $last"
+        f" AND interruptions {'>' if interrupted else '='} 0"
+    )
+    with database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT position, job_id::VARCHAR, source, input_path, params::VARCHAR, attempts + 1"
+            f" FROM jobs WHERE {condition} ORDER BY position LIMIT {int(limit)}",
+            {**selection.parameters, "first": first, "last": last},
+        ).fetchall()
+        if not rows:
+            return []
+        connection.execute(
+            "UPDATE jobs SET status = 'running', attempts = attempts + 1, run_id = $run_id,"
+            f" code_version = $code_version, started_at = {NOW}, updated_at = {NOW},"
+            " finished_at = NULL, progress = NULL, error_type = NULL, error_message = NULL"
+            f" WHERE {condition}",
+            {
+                **selection.parameters,
+                "first": rows[0][0],
+                "last": rows[-1][0],
+                "run_id": run_id,
+                "code_version": code_version,
+            },
+        ).fetchall()
+    return list(map(ClaimedJob._make, rows))

@@ -1,0 +1,109 @@
+"""What becomes of running jobs: recorded with their attempts, or put back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from foregsyte_kaggle.ledger.sql import NOW
+from foregsyte_kaggle.views import arrow_view
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+    from foregsyte_kaggle.database import Database
+
+__all__ = ["put_back", "record", "release", "set_progress"]
+
+
+def record(connection: DuckDBPyConnection, run_id: uuid.UUID, ended: pa.Table) -> int:
+    """Write the attempts of a group and move its jobs, inside the caller's transaction.
+
+    Parameters
+    ----------
+    ended
+        One row a job, as ``recording`` makes them. ``final`` is False where the run tries the job again:
+        the attempt is written and the job stays running.
+
+    Returns
+    -------
+    int
+        How many of the jobs this run holds; the others are neither moved nor is their attempt written.
+    """
+    import pyarrow.compute as pc
+
+    # As constants, so that DuckDB looks only at the part of the table that holds them.
+    bounds = pc.min_max(ended.column("position")).as_py()
+    held = "jobs.run_id = $run_id AND jobs.status = 'running' AND jobs.position BETWEEN $first AND $last"
+    parameters = {"run_id": run_id, "first": bounds["min"], "last": bounds["max"]}
+    with arrow_view(connection, "ended", ended):
+        inserted = connection.execute(
+            "INSERT INTO job_attempts SELECT uuid(), jobs.job_id, $run_id, ended.attempt,"
+            " ended.outcome, ended.started_at, ended.finished_at, ended.duration_seconds,"
+            " ended.error_type, ended.error_message, ended.traceback, ended.output,"
+            " ended.output_paths, ended.result_rows, ended.worker, jobs.code_version"
+            f" FROM ended JOIN jobs USING (position) WHERE {held}",
+            parameters,
+        ).fetchall()[0][0]
+        connection.execute(
+            "UPDATE jobs SET"
+            " status = CASE WHEN NOT ended.final THEN 'running'"
+            " WHEN ended.outcome = 'completed' THEN 'completed'"
+            " ELSE 'failed' END::job_status_enum,"
+            " attempts = jobs.attempts + CASE WHEN ended.final THEN 0 ELSE 1 END,"
+            " started_at = ended.started_at, finished_at = ended.finished_at,"
+            " error_type = ended.error_type, error_message = ended.error_message,"
+            " output_path = CASE WHEN ended.outcome = 'completed'"
+            " THEN json_extract_string(ended.output_paths, '$[0]') END,"
+            " progress = CASE WHEN ended.outcome = 'completed' THEN 1 ELSE jobs.progress END,"
+            f" updated_at = {NOW} FROM ended WHERE jobs.position = ended.position AND {held}",
+            parameters,
+        ).fetchall()
+    return int(inserted)
+
+
+def set_progress(database: Database, run_id: uuid.UUID, fractions: dict[int, float]) -> None:
+    """Store how far running jobs are."""
+    import pyarrow as pa
+
+    if not fractions:
+        return
+    told = pa.table(
+        {
+            "position": pa.array(list(fractions), pa.int64()),
+            "fraction": pa.array(list(fractions.values()), pa.float64()),
+        }
+    )
+    with database.transaction() as connection, arrow_view(connection, "told", told):
+        connection.execute(
+            f"UPDATE jobs SET progress = told.fraction, updated_at = {NOW} FROM told"
+            " WHERE jobs.position = told.position AND jobs.run_id = $run_id"
+            " AND jobs.status = 'running' AND jobs.position BETWEEN $first AND $last",
+            {"run_id": run_id, "first": min(fractions), "last": max(fractions)},
+        ).fetchall()
+
+
+def release(database: Database, run_id: uuid.UUID, positions: Sequence[int]) -> int:
+    """Put jobs that a run claimed and did not start back to pending; return how many."""
+    if not positions:
+        return 0
+    with database.transaction() as connection:
+        return put_back(
+            connection,
+            "run_id = $run_id AND position IN (SELECT unnest($positions))",
+            {"run_id": run_id, "positions": list(positions)},
+        )
+
+
+def put_back(connection: DuckDBPyConnection, condition: str, parameters: dict[str, Any]) -> int:
+    """Put running jobs back to pending, as if this run had not claimed them; return how many."""
+    return int(
+        connection.execute(
+            "UPDATE jobs SET status = 'pending', attempts = greatest(attempts - 1, 0),"
+            " progress = NULL, started_at = NULL, finished_at = NULL, error_type = NULL,"
+            f" error_message = NULL, updated_at = {NOW} WHERE status = 'running' AND {condition}",
+            parameters,
+        ).fetchall()[0][0]
+    )

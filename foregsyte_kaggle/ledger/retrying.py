@@ -1,0 +1,91 @@
+"""Putting finished jobs back to pending."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.ledger.sql import NOW, as_uuid, some
+from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.workspace import Workspace, active_workspace
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["rerun_changed", "retry_jobs"]
+
+
+def retry_jobs(
+    pipeline_id: str | None = None,
+    *,
+    status: str | JobStatus = JobStatus.failed,
+    source: str | None = None,
+    job_ids: Iterable[str | uuid.UUID] | str | uuid.UUID | None = None,
+    workspace: Workspace | None = None,
+) -> int:
+    """Put finished jobs back to pending, for the next run.
+
+    Their results stay visible in the attempts only: the rows of a completed job that is retried are
+    hidden until it completes again, and replaced then.
+
+    Parameters
+    ----------
+    pipeline_id
+        Only jobs of this pipeline; of all by default.
+    status
+        ``"failed"`` (the default) or ``"completed"``.
+    source
+        Only jobs of this source.
+    job_ids
+        Only these jobs; one id, or several.
+    workspace
+        The active one by default.
+
+    Returns
+    -------
+    int
+        How many jobs are pending again.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If ``status`` is neither failed nor completed, or an id is not a UUID.
+    """
+    wanted = getattr(status, "value", status)
+    if wanted not in {"failed", "completed"}:
+        raise InvalidArgumentError(
+            f"status={wanted!r} cannot be retried; expected 'failed' or 'completed' (a pending job runs "
+            "by itself, and a running one belongs to its run)"
+        )
+    conditions = ["status = $status::job_status_enum"]
+    parameters: dict[str, Any] = {"status": wanted}
+    for column, value in (("pipeline_id", pipeline_id), ("source", source)):
+        if value is not None:
+            conditions.append(f"{column} = ${column}")
+            parameters[column] = value
+    if job_ids is not None:
+        if isinstance(job_ids, (str, uuid.UUID)):
+            job_ids = [job_ids]
+        conditions.append("job_id IN (SELECT unnest($job_ids))")
+        parameters["job_ids"] = some(as_uuid(job_id) for job_id in job_ids)
+    with active_workspace(workspace).database.transaction() as connection:
+        return int(
+            connection.execute(
+                "UPDATE jobs SET status = 'pending', interruptions = 0, progress = NULL,"
+                " error_type = NULL, error_message = NULL, finished_at = NULL,"
+                f" updated_at = {NOW} WHERE {' AND '.join(conditions)}",
+                parameters,
+            ).fetchall()[0][0]
+        )
+
+
+def rerun_changed(connection: DuckDBPyConnection, staged: str) -> None:
+    """Put finished jobs of a staged registration whose input changed back to pending."""
+    connection.execute(
+        "UPDATE jobs SET status = 'pending', interruptions = 0, progress = NULL,"
+        " error_type = NULL, error_message = NULL, finished_at = NULL,"
+        f" updated_at = {NOW} FROM {staged} WHERE {staged}.job_id = jobs.job_id"
+        f" AND {staged}.changed AND jobs.status IN ('completed', 'failed')"
+    ).fetchall()

@@ -1,0 +1,25 @@
+"""What runs where pipelines run: calling a pipeline for the jobs of a chunk, and the worker process.
+
+Imports the standard library only, so that a worker process starts in a moment and holds no ledger.
+"""
+
+from foregsyte_kaggle.worker.calling import Caller, Outcome, Task, as_rows, run_tasks
+from foregsyte_kaggle.worker.context import PARTIAL_FOLDER, JobContext
+from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, describe
+from foregsyte_kaggle.worker.output import OUTPUT_BYTES, Tail, ThreadTails
+
+__all__ = [
+    "MESSAGE_CHARACTERS",
+    "OUTPUT_BYTES",
+    "PARTIAL_FOLDER",
+    "Caller",
+    "JobContext",
+    "Outcome",
+    "Tail",
+    "Task",
+    "ThreadTails",
+    "as_rows",
+    "clean",
+    "describe",
+    "run_tasks",
+]

@@ -1,0 +1,50 @@
+"""What is kept of an error: its type, message and traceback, as valid text of bounded length."""
+
+from __future__ import annotations
+
+import os
+import traceback
+
+__all__ = ["MESSAGE_CHARACTERS", "clean", "describe", "format_traceback", "type_name"]
+
+MESSAGE_CHARACTERS = 10_000
+TRACEBACK_CHARACTERS = 20_000
+NAME_CHARACTERS = 200
+
+_own_folder = os.path.dirname(os.path.abspath(__file__))
+
+
+def describe(error: BaseException) -> str:
+    """Return an error's message; never raises."""
+    try:
+        text = str(error)
+    except Exception as second:  # noqa: BLE001 - an error's own code runs here
+        text = f"(its message cannot be shown: {type(second).__name__})"
+    if isinstance(error, SystemExit):
+        text = f"the pipeline called sys.exit({text})"
+    return clean(text or type(error).__name__, MESSAGE_CHARACTERS)
+
+
+def type_name(error: BaseException) -> str:
+    """Return the name of an error's type."""
+    return clean(type(error).__name__, NAME_CHARACTERS)
+
+
+def format_traceback(error: BaseException) -> str | None:
+    """Return an error's traceback without the frames of this package; never raises."""
+    try:
+        shown = traceback.TracebackException.from_exception(error)
+        shown.stack = traceback.StackSummary.from_list(
+            [frame for frame in shown.stack if os.path.dirname(frame.filename) != _own_folder]
+        )
+        return clean("".join(shown.format()), TRACEBACK_CHARACTERS)
+    except Exception:  # noqa: BLE001 - an error's own code runs here
+        return None
+
+
+def clean(text: str, most: int) -> str:
+    """Return valid Unicode without NUL, with the middle left out where it is too long."""
+    if len(text) > most:
+        half = most // 2
+        text = f"{text[:half]}\n… {len(text) - most:,} characters left out …\n{text[-half:]}"
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
