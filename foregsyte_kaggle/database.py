@@ -283,6 +283,7 @@ class Database:
         event.listen(engine, "do_connect", self._before_connect)
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "checkout", self._before_use)
+        event.listen(engine, "checkin", self._after_use)
         return engine
 
     def _before_connect(self, *_: object) -> None:
@@ -292,6 +293,10 @@ class Database:
         self._check_usable()
         with self._gate:  # a copy or a checkpoint under way ends first
             pass
+
+    def _after_use(self, connection: Any, _record: object) -> None:
+        if self._closed and connection is not None and os.getpid() == self._pid:
+            connection.close()  # the last one lets go of the file
 
     def _checkpoint_a_long_log(self) -> None:
         """Checkpoint as DuckDB does by itself, after a commit that left a long write-ahead log."""
@@ -418,7 +423,12 @@ def _keep_alive_in_child() -> None:
     When a child closes or garbage-collects the last inherited connection, DuckDB deletes the parent's
     write-ahead log, and rows that the parent commits afterwards are gone after a crash.
     """
-    for inherited in (*_open_databases, *_connections):
+    if not _connections:
+        return
+    import duckdb
+
+    # DuckDB 2.0 makes the child crash at its exit when it clears the module's own connection.
+    for inherited in (*_open_databases, *_connections, duckdb.default_connection()):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
     for database in _open_databases:
         database.engine.dispose(close=False)

@@ -104,53 +104,113 @@ def translated(path: Path | str | None, doing: str) -> Iterator[None]:
 
 def _translate(error: BaseException, path: Path | str | None, doing: str) -> LedgerError:
     where = f"the ledger {path}" if path else "the ledger in memory"
-    text = str(getattr(error, "orig", None) or error).strip()
-    first_line = text.splitlines()[0] if text else type(error).__name__
-    if "Could not set lock" in text or "used by another process" in text:
-        return LedgerLockedError(_locked_message(where, text))
-    if "different configuration" in text:
-        return LedgerLockedError(
-            f"{where} is open in this process already, through a plain duckdb.connect. "
-            "Close that connection, and read the open ledger with foregsyte_kaggle.sql(...) instead."
-        )
-    if re.search(r"(newer|storage) version|version number|Serialization Error.*version", text):
-        return LedgerVersionError(
-            f"{where} was written by another version of DuckDB than {_duckdb_version()}, which cannot "
-            f"read it ({first_line}). Install the DuckDB that wrote it, or a newer one."
-        )
-    if "not a valid DuckDB" in text:
-        return LedgerError(
-            f"{where} is not a DuckDB file. Nothing was changed. Move it away to start a new ledger "
-            "in its place, or call bootstrap() on another directory."
-        )
-    if re.search(r"Could not read enough bytes|Corrupt|checksum|Failed to load metadata", text):
-        return LedgerError(
-            f"{where} is truncated or damaged ({first_line}). Nothing was changed. Copy it again from "
-            "where it came, together with the .wal file beside it, or move it away to start anew."
-        )
-    if "No space left" in text or "disk full" in text.lower():
-        return LedgerError(
-            f"{where} cannot be written: the disk is full. What was committed is safe; free some room "
-            "and go on."
-        )
-    if re.search(r"Permission denied|Read-only file system|Cannot open file", text):
-        return LedgerError(
-            f"{where} cannot be opened or created ({first_line}). Choose a directory that can be "
-            "written, for example bootstrap('/kaggle/working')."
-        )
-    return LedgerError(f"cannot {doing} {where}: {text or type(error).__name__}")
+    original = getattr(error, "orig", None) or error
+    text = str(original).strip()
+    why = text.splitlines()[0] if text else type(original).__name__
+    words = text.replace(str(path), "")  # a folder may be named like an error
+    if not _is_about_values(original):
+        if "Could not set lock" in words or "used by another process" in words:
+            return LedgerLockedError(_locked_message(where, words))
+        if "not a valid DuckDB" in words and path and _is_empty(path):
+            return LedgerError(
+                f"{where} is an empty file, as an interrupted copy leaves it. Copy it again from where it "
+                "came, or remove it to start a new ledger in its place."
+            )
+        for pattern, kind, message in _MEANINGS:
+            if re.search(pattern, words):
+                return kind(message.format(where=where, why=why, duckdb=_duckdb_version()))
+    return LedgerError(f"cannot {doing} {where}: {text or type(original).__name__}")
+
+
+#: What DuckDB's messages mean to a user: a pattern, the error, and its text.
+_MEANINGS: tuple[tuple[str, type[LedgerError], str], ...] = (
+    (
+        "different configuration",
+        LedgerLockedError,
+        "{where} is open in this process already, through a plain duckdb.connect. Close that connection, "
+        "and read the open ledger with foregsyte_kaggle.sql(...) instead.",
+    ),
+    (
+        r"created with an older|created with DuckDB version v0",
+        LedgerVersionError,
+        "{where} was written by an old DuckDB, whose files DuckDB {duckdb} does not read any more ({why}). "
+        "Open it with the one that wrote it and run EXPORT DATABASE there.",
+    ),
+    (
+        r"version number|[Ss]torage version|Serialization Error|newer version of DuckDB",
+        LedgerVersionError,
+        "{where} was written by a newer DuckDB than {duckdb}, which cannot read it ({why}). Run "
+        "`pip install -U duckdb`, restart the kernel and bootstrap again.",
+    ),
+    (
+        r"not a valid DuckDB|existing extension|sqlite_scanner",
+        LedgerError,
+        "{where} is not a DuckDB file. Nothing was changed. Move it away to start a new ledger in its "
+        "place, or call bootstrap() on another directory.",
+    ),
+    (
+        "replaying WAL",
+        LedgerError,
+        "the write-ahead log beside {where} is damaged ({why}). Nothing was changed. Copy both files again "
+        "from where they came, or move the .wal file away: what was committed last is lost then.",
+    ),
+    (
+        r"Could not read enough bytes|Corrupt|checksum|Failed to load metadata",
+        LedgerError,
+        "{where} is truncated or damaged ({why}). Nothing was changed. Copy it again from where it came, "
+        "together with the .wal file beside it, or move it away to start anew.",
+    ),
+    (
+        "database has been invalidated",
+        LedgerError,
+        "DuckDB gave {where} up after an earlier error ({why}). What was committed is safe: restart the "
+        "kernel and bootstrap again.",
+    ),
+    (
+        r"No space left|[Dd]isk full",
+        LedgerError,
+        "{where} cannot be written: the disk is full. What was committed is safe; free some room and go on.",
+    ),
+    (
+        "Is a directory",
+        LedgerError,
+        "{where} is a folder, where a file is expected. Move it away, or call bootstrap() on another "
+        "directory.",
+    ),
+    (
+        r"Permission denied|Read-only file system|Cannot open file",
+        LedgerError,
+        "{where} cannot be opened or created ({why}). Choose a directory that can be written, for example "
+        "bootstrap('/kaggle/working').",
+    ),
+    (
+        r"[Cc]onflict",
+        LedgerError,
+        "{where} was changed by an open session at the same time ({why}). Commit or close that session and "
+        "try again.",
+    ),
+)
+
+
+def _is_about_values(error: BaseException) -> bool:
+    """Whether an error's text may quote data or SQL, in which any words can stand."""
+    duckdb = sys.modules.get("duckdb")
+    kinds = ("ProgrammingError", "DataError", "IntegrityError")
+    return isinstance(error, tuple(getattr(duckdb, kind) for kind in kinds if duckdb))
+
+
+def _is_empty(path: Path | str) -> bool:
+    try:
+        return os.stat(path).st_size == 0
+    except OSError:
+        return False
 
 
 def _locked_message(where: str, text: str) -> str:
-    found = re.search(r"PID (\d+)", text)
+    found = re.search(r"PID ([1-9]\d*)", text)
     if not found:
         return f"{where} is locked by another process. Close that program or kernel and try again."
     pid = int(found.group(1))
-    if pid == os.getpid():
-        return (
-            f"{where} is open in this process already, under another path or configuration. "
-            "Use the workspace that is open, or close it first."
-        )
     return (
         f"{where} is locked by process {pid}, most likely another notebook's kernel: only one process "
         "may hold a ledger. Shut that kernel down (Jupyter: Kernel > Shut Down; shell: "

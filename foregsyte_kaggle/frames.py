@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from foregsyte_kaggle.dataframes import to_dataframe
 from foregsyte_kaggle.errors import ForegsyteError, InvalidArgumentError
-from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.models import JobStatus, Outcome
 from foregsyte_kaggle.pipelines import find_pipeline
-from foregsyte_kaggle.results import JOB_COLUMN, result_columns, table_name
+from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
 if TYPE_CHECKING:
@@ -60,7 +61,18 @@ ATTEMPT_COLUMNS = (
     "run_id",
     "attempt_id",
 )
-CATEGORIES = ("status", "pipeline_id", "source", "error_type", "outcome", "code_version")
+#: Columns that are categories, with all that there can be, or None for those that there are.
+CATEGORIES = {
+    "status": [status.value for status in JobStatus],
+    "outcome": ["running", *(outcome.value for outcome in Outcome)],
+    "pipeline_id": None,
+    "source": None,
+    "error_type": None,
+    "code_version": None,
+}
+#: The ledger's times, which it stores without a zone.
+TIMES = ("created_at", "updated_at", "started_at", "finished_at", "opened_at")
+COUNTS = ("input_size", "result_rows")
 EXPRESSIONS = {
     "job_id": "jobs.job_id::VARCHAR",
     "run_id": "jobs.run_id::VARCHAR",
@@ -98,9 +110,14 @@ def jobs_frame(
         seconds and sizes in bytes. Without jobs it has the same columns and types, and no rows.
     """
     conditions, parameters = _conditions(status, pipeline_id, source)
-    columns = ", ".join(f"{EXPRESSIONS.get(name, f'jobs.{name}')} AS {name}" for name in JOB_COLUMNS)
-    query = f"SELECT {columns} FROM jobs{conditions} ORDER BY jobs.position NULLS LAST"
-    return _frame(active_workspace(workspace), query + _limited(limit), parameters, CATEGORIES)
+    columns = ", ".join(
+        f"{EXPRESSIONS.get(name, f'jobs.{name}')} AS {name}" for name in JOB_COLUMNS
+    )
+    query = f"SELECT {columns}, jobs.position FROM jobs{conditions}"
+    if limit is not None:
+        query += f" ORDER BY jobs.position NULLS LAST{_limited(limit)}"
+    table = _in_order(_read(active_workspace(workspace), query, parameters))
+    return to_dataframe(table, categories=CATEGORIES, utc=TIMES, nullable=COUNTS)
 
 
 def attempts_frame(
@@ -156,7 +173,8 @@ def attempts_frame(
         f" UNION ALL SELECT {_listed(under_way)} FROM jobs{where_running}"
         " ORDER BY started_at DESC NULLS LAST, job_id, attempt DESC"
     )
-    return _frame(active_workspace(workspace), query + _limited(limit), parameters, CATEGORIES)
+    table = _read(active_workspace(workspace), query + _limited(limit), parameters)
+    return to_dataframe(table, categories=CATEGORIES, utc=TIMES, nullable=COUNTS)
 
 
 def summary_frame(*, workspace: Workspace | None = None) -> pd.DataFrame:
@@ -176,7 +194,8 @@ def summary_frame(*, workspace: Workspace | None = None) -> pd.DataFrame:
         " avg(epoch_us(finished_at - started_at) / 1e6) FILTER (status = 'completed')"
         " AS mean_seconds FROM jobs GROUP BY pipeline_id ORDER BY pipeline_id"
     )
-    return _frame(active_workspace(workspace), query, {}).set_index("pipeline_id")
+    table = _read(active_workspace(workspace), query, {})
+    return to_dataframe(table).set_index("pipeline_id")
 
 
 def results_frame(
@@ -196,7 +215,9 @@ def results_frame(
     Returns
     -------
     pandas.DataFrame
-        ``job_id``, ``input_path``, and the columns of the results. Empty where there are none yet.
+        ``job_id``, ``input_path`` (unless the results have a column of that name), and the columns of
+        the results. Empty where there are none yet. Times with a zone are in UTC; those without are as
+        the pipeline returned them.
 
     Raises
     ------
@@ -213,18 +234,16 @@ def results_frame(
         find_pipeline(pipeline_id)
     if not columns:
         query = "SELECT job_id::VARCHAR AS job_id, input_path FROM jobs WHERE false"
-        return _frame(chosen, query, {})
-    names = ["input_path" if name.lower() == "input_path" else name for name in columns]
-    own = ", ".join(
-        'found."' + name.replace('"', '""') + '"' for name in names if name != JOB_COLUMN
-    )
-    path = "" if "input_path" in names else "jobs.input_path, "
+        return to_dataframe(_read(chosen, query, {}))
+    parts = [f"found.{quote(name)}" for name in columns if name != JOB_COLUMN]
+    if "input_path" not in map(str.lower, columns):
+        parts.insert(0, "jobs.input_path")
     query = (
-        f"SELECT jobs.job_id::VARCHAR AS job_id, {path}{own}"
+        f"SELECT {', '.join(['jobs.job_id::VARCHAR AS job_id', *parts])}"
         f" FROM {table_name(pipeline_id)} AS found JOIN jobs USING (job_id)"
         " WHERE jobs.status = 'completed' ORDER BY jobs.position, found.rowid"
     )
-    return _frame(chosen, query + _limited(limit), {})
+    return to_dataframe(_read(chosen, query + _limited(limit), {}))
 
 
 def sql(
@@ -247,7 +266,8 @@ def sql(
     Returns
     -------
     pandas.DataFrame
-        What it selects, with ids as text.
+        What it selects, with ids as text. The ledger's times are UTC; under their own names, such as
+        ``finished_at``, they say so.
 
     Raises
     ------
@@ -260,33 +280,38 @@ def sql(
     """
     import duckdb
 
-    try:
-        statements = duckdb.extract_statements(query)
-    except duckdb.Error as error:
-        raise InvalidArgumentError(f"the query is not valid SQL: {error}") from error
+    chosen = active_workspace(workspace)
     allowed = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-    if len(statements) != 1 or statements[0].type not in allowed:
-        raise InvalidArgumentError(
-            "sql() takes one statement that reads, such as SELECT; jobs are changed by register_jobs, "
-            "run_jobs and retry_jobs"
-        )
     try:
-        return _frame(active_workspace(workspace), query, params or {})
+        with chosen.database.reading() as cursor:
+            statements = cursor.extract_statements(query)
+            if len(statements) != 1 or statements[0].type not in allowed:
+                raise InvalidArgumentError(
+                    "sql() takes one statement that reads, such as SELECT; jobs are changed by"
+                    " register_jobs, run_jobs and retry_jobs"
+                )
+            # Else a name that is no table is looked for among this function's variables.
+            cursor.execute("SET SESSION python_enable_replacements = false").fetchall()
+            table = _to_arrow(cursor, query, params or {})
     except ForegsyteError as error:
-        if isinstance(error.__cause__, (duckdb.ProgrammingError, duckdb.DataError)):
+        of_query = (
+            duckdb.ProgrammingError,
+            duckdb.DataError,
+            duckdb.NotSupportedError,
+            duckdb.TransactionException,  # EXPLAIN ANALYZE of a statement that writes
+            duckdb.IOException,  # a file that the query names
+        )
+        if isinstance(error.__cause__, of_query):
             raise InvalidArgumentError(f"the query cannot be run: {error.__cause__}") from error
         raise
+    return to_dataframe(table, utc=TIMES)
 
 
-def _frame(
-    workspace: Workspace,
-    query: str,
-    parameters: Mapping[str, Any] | Sequence[Any],
-    categories: Sequence[str] = (),
-) -> pd.DataFrame:
+def _read(
+    workspace: Workspace, query: str, parameters: Mapping[str, Any] | Sequence[Any]
+) -> pa.Table:
     with workspace.database.reading() as cursor:
-        table = _to_arrow(cursor, query, parameters)
-    return _to_pandas(table, categories)
+        return _to_arrow(cursor, query, parameters)
 
 
 def _to_arrow(
@@ -297,20 +322,19 @@ def _to_arrow(
     return relation.to_arrow_table()
 
 
-def _to_pandas(table: pa.Table, categories: Sequence[str]) -> pd.DataFrame:
-    import pyarrow as pa
+def _in_order(table: pa.Table) -> pa.Table:
+    """Return a table sorted by its last column, ``position``, without it.
 
-    columns = []
-    for field in table.schema:
-        column = table.column(field.name)
-        if pa.types.is_timestamp(field.type) and field.type.tz is None:
-            column = column.cast(pa.timestamp("us", "UTC"))
-        elif pa.types.is_dictionary(field.type):
-            column = column.cast(field.type.value_type)
-        if field.name in categories:
-            column = column.cast(pa.string()).dictionary_encode()
-        columns.append(column)
-    return pa.table(columns, names=table.column_names).to_pandas()
+    Rows are stored in that order but for jobs made by hand, and looking costs less than sorting.
+    """
+    import pyarrow.compute as pc
+
+    position = table.column(table.num_columns - 1).combine_chunks()
+    rows = table.select(range(table.num_columns - 1))
+    ahead, behind = position[:-1], position[1:]
+    if not position.null_count and pc.all(pc.less_equal(ahead, behind)).as_py() is not False:
+        return rows
+    return rows.take(pc.sort_indices(position))
 
 
 def _conditions(
@@ -321,12 +345,12 @@ def _conditions(
     parts: list[str] = []
     parameters: dict[str, Any] = {}
     if status is not None:
-        wanted = [status] if isinstance(status, str) else list(status)
+        wanted: Iterable[Any] = [status] if isinstance(status, (str, int)) else status
         known = [one.value for one in JobStatus]
         values = [str(getattr(one, "value", one)) for one in wanted]
-        for value in values:
-            if value not in known:
-                raise InvalidArgumentError(f"status={value!r} is unknown; expected one of {known}")
+        unknown = next((value for value in values if value not in known), None)
+        if unknown is not None:
+            raise InvalidArgumentError(f"status={unknown!r} is unknown; expected one of {known}")
         parts.append("jobs.status::VARCHAR IN (SELECT unnest($status))")
         parameters["status"] = values or [""]
     for name, value in (("pipeline_id", pipeline_id), ("source", source)):
@@ -343,6 +367,6 @@ def _listed(expressions: Mapping[str, str]) -> str:
 def _limited(limit: int | None) -> str:
     if limit is None:
         return ""
-    if limit < 0:
-        raise InvalidArgumentError(f"limit={limit!r}; expected 0 or more, or None")
-    return f" LIMIT {int(limit)}"
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        raise InvalidArgumentError(f"limit={limit!r}; expected a whole number from 0, or None")
+    return f" LIMIT {limit}"

@@ -191,7 +191,6 @@ class Loop:
         return True
 
     def _tasks(self, claimed: Claimed) -> list[Task]:
-        # Joined as text: pathlib costs more than all the rest of a short job.
         folders: dict[str | None, str | None] = {}
         for source in {job.source for job in claimed.jobs}:
             root = self._roots[source]
@@ -199,8 +198,11 @@ class Loop:
         tasks = []
         for position, job_id, source, input_path, params, attempts in claimed.jobs:
             folder, path = folders[source], decode_path(input_path)
-            full = path if folder is None else folder + path
-            tasks.append(Task(position, job_id, full, folder is not None, params, attempts))
+            if source is None and "://" in path:  # made by hand, as are absolute paths
+                folder = None
+            elif folder is not None and not path.startswith("/"):
+                path = folder + path  # as text: pathlib costs more than all the rest of a short job
+            tasks.append(Task(position, job_id, path, folder is not None, params, attempts))
         return tasks
 
     def _workers_die(self) -> bool:

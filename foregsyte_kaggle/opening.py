@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 
 from foregsyte_kaggle import ledger, schema
 from foregsyte_kaggle.database import LEDGER_FILE, Database, open_database
 from foregsyte_kaggle.errors import WorkspaceError
 from foregsyte_kaggle.notices import say
-from foregsyte_kaggle.transfer import copy_ledger
+from foregsyte_kaggle.transfer import keep_copy
 from foregsyte_kaggle.workspace import (
     Workspace,
     activate,
@@ -62,6 +60,8 @@ def bootstrap(directory: str | Path | None = None) -> Workspace:
         if workspace is None:
             workspace = _open_workspace(folder)
             open_workspaces[folder] = workspace
+        elif not workspace.live_runs and not schema.check_revision(workspace.database):
+            _upgrade(workspace.database)  # Alembic took it to an older revision meanwhile
         if previous is not None and previous is not workspace and not previous.database.closed:
             say(f"the default workspace is now {folder} (it was {previous.directory})")
         activate(workspace)
@@ -95,15 +95,7 @@ def _open_workspace(folder: Path) -> Workspace:
 def _upgrade(database: Database) -> None:
     before = schema.current_revision(database)
     if database.path is not None and before is not None and ledger.has_jobs(database):
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        copy = database.path.parent / "backups" / f"foregsyte-{before}-{moment}.duckdb"
-        needed, free = database.path.stat().st_size, shutil.disk_usage(database.path.parent).free
-        if needed > free:
-            raise WorkspaceError(
-                f"the ledger {database.path} must be upgraded, and there is no room for a copy of it "
-                f"first: {needed:,} bytes needed, {free:,} free. Free some room and bootstrap again."
-            )
-        copy_ledger(database, copy)
+        copy = keep_copy(database, before)
         say(f"upgrading the ledger from revision {before}; its copy is {copy}")
     schema.upgrade(database)
 

@@ -6,110 +6,57 @@ or nest, become JSON. The tables are no part of the migrations.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.errors import ResultError
-from foregsyte_kaggle.values import arrow_column, kind_of, plain
+from foregsyte_kaggle.returned import JOB_COLUMN, Conflict, ResultBatch, gather
+from foregsyte_kaggle.returned_tables import EMPTY_LISTS
+from foregsyte_kaggle.views import arrow_view
+from foregsyte_kaggle.widening import LONG, json_expression, merged_type, retyped
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from foregsyte_kaggle.database import Database
 
-__all__ = ["ResultBatch", "gather", "prepare", "result_columns", "table_name", "write"]
-
-JOB_COLUMN = "job_id"
-
-#: For each type, those that hold all of its values exactly, the narrowest first.
-WIDER: dict[str, tuple[str, ...]] = {
-    "TINYINT": ("SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE"),
-    "UTINYINT": (
-        "SMALLINT",
-        "USMALLINT",
-        "INTEGER",
-        "UINTEGER",
-        "BIGINT",
-        "UBIGINT",
-        "HUGEINT",
-        "FLOAT",
-        "DOUBLE",
-    ),
-    "SMALLINT": ("INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE"),
-    "USMALLINT": ("INTEGER", "UINTEGER", "BIGINT", "UBIGINT", "HUGEINT", "FLOAT", "DOUBLE"),
-    "INTEGER": ("BIGINT", "HUGEINT", "DOUBLE"),
-    "UINTEGER": ("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"),
-    "BIGINT": ("HUGEINT",),
-    "UBIGINT": ("HUGEINT",),
-    "FLOAT": ("DOUBLE",),
-}
-_whole = {"BIGINT", "UBIGINT", "HUGEINT"}
+__all__ = [
+    "JOB_COLUMN",
+    "ResultBatch",
+    "gather",
+    "prepare",
+    "quote",
+    "result_columns",
+    "table_name",
+    "write",
+]
 
 
-class ResultBatch:
-    """Rows of several jobs with the same columns, ready to be stored.
-
-    Attributes
-    ----------
-    table : pyarrow.Table
-        With ``job_id`` (text) and the columns of the results.
-    json_columns : set of str
-        Columns that hold JSON text.
-    """
-
-    def __init__(self, table: pa.Table, json_columns: set[str]) -> None:
-        self.table = table
-        self.json_columns = json_columns
+def quote(name: str) -> str:
+    """Return a name as SQL takes it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def table_name(pipeline_id: str) -> str:
     """Return the quoted name of a pipeline's result table."""
-    return f'results."{pipeline_id}"'
+    return f"results.{quote(pipeline_id)}"
 
 
-def gather(
-    results: Sequence[tuple[str, Any]],
-) -> tuple[list[ResultBatch], dict[str, int], dict[str, ResultError]]:
-    """Turn what jobs returned into batches of rows.
-
-    Parameters
-    ----------
-    results
-        (job id, result) with results as ``worker.as_rows`` leaves them.
-
-    Returns
-    -------
-    batches, row_counts, errors
-        Errors are those jobs' whose result cannot be stored; they are in no batch.
-    """
-    counts: dict[str, int] = {}
-    errors: dict[str, ResultError] = {}
-    rows: list[tuple[str, dict[str, Any]]] = []
-    batches: list[ResultBatch] = []
-    for job_id, result in results:
-        try:
-            if result is None:
-                counts[job_id] = 0
-            elif isinstance(result, list):
-                checked = [_checked_row(row) for row in result]
-                rows += [(job_id, row) for row in checked]
-                counts[job_id] = len(checked)
-            else:
-                batch = _from_table(job_id, result)
-                counts[job_id] = batch.table.num_rows
-                if batch.table.num_rows:
-                    batches.append(batch)
-        except ResultError as error:
-            errors[job_id] = error
-    if rows:
-        batches.insert(0, _from_rows(rows))
-    return batches, counts, errors
+def result_columns(cursor: DuckDBPyConnection, pipeline_id: str) -> dict[str, str]:
+    """Return a result table's columns with their types; empty where there is no table yet."""
+    return dict(
+        cursor.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = 'results'"
+            " AND database_name = current_database() AND table_name = $name ORDER BY column_index",
+            {"name": pipeline_id},
+        ).fetchall()
+    )
 
 
 def prepare(
-    database: Database, pipeline_id: str, batches: Sequence[ResultBatch], warn: Callable[[str], None]
+    database: Database,
+    pipeline_id: str,
+    batches: Sequence[ResultBatch],
+    warn: Callable[[str], None],
 ) -> None:
     """Make the result table hold the batches' columns; committed before the rows, on its own.
 
@@ -118,23 +65,36 @@ def prepare(
     warn
         Told once for each column that becomes JSON because its values differ.
     """
-    for batch in batches:
-        with database.reading() as cursor:
-            existing = result_columns(cursor, pipeline_id)
-        # An Arrow table cannot be seen from a read-only transaction, so its types are read from outside.
-        with database.transaction() as connection:
-            incoming = _incoming_types(connection, batch)
-        statements = _changes(database, pipeline_id, existing, incoming, batch, warn)
-        if statements:
-            with database.exclusive() as connection:
-                connection.begin()
-                try:
-                    for statement in statements:
-                        connection.execute(statement)
-                    connection.commit()
-                except BaseException:
-                    connection.rollback()
-                    raise
+    if not batches:
+        return
+    with database.reading() as cursor:
+        existing = result_columns(cursor, pipeline_id)
+        growing = _Growing(cursor, pipeline_id, existing, batches)
+        changes = {name: growing.change(name) for name in growing.names}
+    name = table_name(pipeline_id)
+    statements = [change for change, _ in changes.values() if change and existing]
+    if not existing:
+        columns = "".join(f", {change}" for change, _ in changes.values())
+        statements = [
+            "CREATE SCHEMA IF NOT EXISTS results",
+            f"CREATE TABLE IF NOT EXISTS {name} ({JOB_COLUMN} UUID NOT NULL{columns})",
+        ]
+    for column, (_, conflict) in changes.items():
+        if conflict is not None:
+            warn(
+                f"the column {column!r} of {pipeline_id} is JSON from now on: it was {conflict.before}, "
+                f"and job {conflict.job_id} returned {conflict.returned}"
+            )
+    if statements:
+        with database.exclusive() as connection:
+            connection.begin()
+            try:
+                for statement in statements:
+                    connection.execute(statement)
+                connection.commit()
+            except BaseException:
+                connection.rollback()
+                raise
 
 
 def write(
@@ -150,10 +110,13 @@ def write(
     replaced
         Ids of the jobs that may have rows from an earlier completion.
     """
-    columns = {
-        column.lower(): kind for column, kind in result_columns(connection, pipeline_id).items()
+    if not batches and not replaced:
+        return
+    stored = {
+        column.lower(): (column, kind)
+        for column, kind in result_columns(connection, pipeline_id).items()
     }
-    if not columns:
+    if not stored:
         return
     name = table_name(pipeline_id)
     if replaced:
@@ -162,241 +125,130 @@ def write(
             {"ids": list(replaced)},
         ).fetchall()
     for batch in batches:
-        connection.register("batch", batch.table)
-        try:
-            incoming = _described(connection, "batch")
-            # A column of nothing but NULL may have none in the table.
-            parts = [
-                f"{_cast(column, incoming[column], columns[column.lower()], batch)} AS {_quote(column)}"
-                for column in batch.table.column_names
-                if column.lower() in columns
-            ]
+        columns, values = [JOB_COLUMN], [f"{JOB_COLUMN}::UUID"]
+        for number, (column, kind) in enumerate(batch.types.items()):
+            if kind is not None:
+                known, known_kind = stored[column.lower()]
+                columns.append(quote(known))
+                values.append(_stored_value(f"c{number}", kind, known_kind))
+        # In the view, columns have names that no column of a user's can have.
+        view = batch.table.select([JOB_COLUMN, *batch.types]).rename_columns(
+            [JOB_COLUMN, *(f"c{number}" for number in range(len(batch.types)))]
+        )
+        with arrow_view(connection, "batch", view):
             connection.execute(
-                f"INSERT INTO {name} BY NAME SELECT {', '.join(parts)} FROM batch"
+                f"INSERT INTO {name} ({', '.join(columns)}) SELECT {', '.join(values)} FROM batch"
             ).fetchall()
-        finally:
-            connection.unregister("batch")
 
 
-def result_columns(cursor: DuckDBPyConnection, pipeline_id: str) -> dict[str, str]:
-    """Return a result table's columns with their types; empty where there is no table yet."""
-    return dict(
-        cursor.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = 'results'"
-            " AND database_name = current_database() AND table_name = $name ORDER BY column_index",
-            {"name": pipeline_id},
-        ).fetchall()
-    )
+def _stored_value(name: str, kind: str, stored: str) -> str:
+    if stored != "JSON":
+        return f"{name}::{stored}"
+    return f"{name}::JSON" if kind == "JSON" else json_expression(name, kind)
 
 
-def _checked_row(row: dict[Any, Any]) -> dict[str, Any]:
-    _check_names(list(row))
-    checked = {}
-    for column, value in row.items():
-        try:
-            checked[column] = plain(value)
-        except ResultError as error:
-            raise ResultError(f"the column {column!r}: {error}") from error
-    return checked
+class _Growing:
+    """A result table's columns with those that come in."""
 
+    def __init__(
+        self,
+        cursor: DuckDBPyConnection,
+        pipeline_id: str,
+        existing: dict[str, str],
+        batches: Sequence[ResultBatch],
+    ) -> None:
+        self._cursor = cursor
+        self._table = table_name(pipeline_id)
+        self._existing = {column.lower(): (column, kind) for column, kind in existing.items()}
+        self._incoming: dict[str, list[tuple[ResultBatch, str]]] = {}
+        for batch in batches:
+            for column in batch.types:
+                self._incoming.setdefault(column.lower(), []).append((batch, column))
+        self.names = {key: found[0][1] for key, found in self._incoming.items()}
 
-def _check_names(names: list[Any]) -> None:
-    folded: dict[str, str] = {}
-    for name in names:
-        if not isinstance(name, str) or not name or not name.isprintable():
-            raise ResultError(f"a column is named {name!r}; expected printable text")
-        key = name.lower()
-        if key == JOB_COLUMN:
-            raise ResultError(f"a column is named {name!r}, which every result table has already")
-        if key in folded:
-            raise ResultError(
-                f"the columns {folded[key]!r} and {name!r} differ only by case, which DuckDB does not tell"
-                " apart; rename one"
-            )
-        folded[key] = name
+    def change(self, key: str) -> tuple[str | None, Conflict | None]:
+        """Return what a column needs, and why it becomes JSON if it does.
 
-
-def _from_rows(rows: list[tuple[str, dict[str, Any]]]) -> ResultBatch:
-    import pyarrow as pa
-
-    # Jobs may spell a column differently; the first spelling of the batch stands for all.
-    spelling: dict[str, str] = {}
-    columns: dict[str, list[Any]] = {}
-    for number, (_, row) in enumerate(rows):
-        for column, value in row.items():
-            name = spelling.setdefault(column.lower(), column)
-            values = columns.get(name)
-            if values is None:
-                values = columns[name] = [None] * len(rows)
-            values[number] = value
-    arrays: dict[str, pa.Array] = {
-        JOB_COLUMN: pa.array([job_id for job_id, _ in rows], pa.string())
-    }
-    json_columns = set()
-    for name, values in columns.items():
-        kind = kind_of(values)
-        if kind == "json":
-            json_columns.add(name)
-        arrays[name] = arrow_column(values, kind)
-    return ResultBatch(pa.table(arrays), json_columns)
-
-
-def _from_table(job_id: str, result: Any) -> ResultBatch:
-    import pyarrow as pa
-
-    try:
-        if isinstance(result, pa.RecordBatch):
-            table = pa.Table.from_batches([result])
-        elif isinstance(result, pa.Table):
-            table = result
-        else:
-            _check_names(list(result.columns))
-            table = pa.Table.from_pandas(result, preserve_index=False)
-        _check_names(table.column_names)
-        table.validate()
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        if isinstance(error, ResultError):
-            raise
-        raise ResultError(f"the returned table cannot be stored: {error}") from error
-    owner = pa.array([job_id], pa.string()).take(pa.array([0] * table.num_rows, pa.int64()))
-    nested = {
-        field.name
-        for field in table.schema
-        if pa.types.is_struct(field.type)
-        or pa.types.is_map(field.type)
-        or (pa.types.is_list(field.type) and pa.types.is_nested(field.type.value_type))
-    }
-    return ResultBatch(table.add_column(0, JOB_COLUMN, owner), nested)
-
-
-def _incoming_types(connection: DuckDBPyConnection, batch: ResultBatch) -> dict[str, str]:
-    connection.register("batch", batch.table)
-    try:
-        found = _described(connection, "batch")
-    finally:
-        connection.unregister("batch")
-    return {
-        column: "JSON" if column in batch.json_columns else _stored_type(kind)
-        for column, kind in found.items()
-        if column != JOB_COLUMN
-    }
-
-
-def _described(connection: DuckDBPyConnection, view: str) -> dict[str, str]:
-    rows = connection.execute(f"DESCRIBE SELECT * FROM {view}").fetchall()
-    return {row[0]: row[1] for row in rows}
-
-
-def _stored_type(kind: str) -> str:
-    """Return the type that a column of an incoming type is given in a new table."""
-    if kind == '"NULL"' or kind.startswith('"NULL"'):
-        return kind
-    if kind.startswith("ENUM"):
-        return "VARCHAR"
-    return kind
-
-
-def _changes(
-    database: Database,
-    pipeline_id: str,
-    existing: dict[str, str],
-    incoming: dict[str, str],
-    batch: ResultBatch,
-    warn: Callable[[str], None],
-) -> list[str]:
-    name = table_name(pipeline_id)
-    statements = []
-    if not existing:
-        statements += [
-            "CREATE SCHEMA IF NOT EXISTS results",
-            f"CREATE TABLE IF NOT EXISTS {name} ({JOB_COLUMN} UUID NOT NULL)",
-        ]
-    folded = {column.lower(): column for column in existing}
-    for column, kind in incoming.items():
-        known = folded.get(column.lower())
+        The first is the definition of a new column in a new table, a statement for a table that is there,
+        or None.
+        """
+        merged, conflict = self._incoming_type(key)
+        known = self._existing.get(key)
         if known is None:
-            if '"NULL"' not in kind:
-                statements.append(f"ALTER TABLE {name} ADD COLUMN {_quote(column)} {kind}")
-            continue
-        merged = _merged(database, pipeline_id, known, existing[known], kind, batch)
-        if merged == existing[known]:
-            continue
-        if merged == "JSON":
-            job_id = batch.table.column(JOB_COLUMN)[0].as_py()
-            warn(
-                f"the column {column!r} of {pipeline_id} is JSON from now on: it was {existing[known]}, "
-                f"and job {job_id} returned {kind}"
-            )
-            using = f"to_json({_quote(known)})"
-        else:
-            using = f"{_quote(known)}::{merged}"
-        statements.append(
-            f"ALTER TABLE {name} ALTER COLUMN {_quote(known)} TYPE {merged} USING {using}"
+            kind = {None: "VARCHAR", EMPTY_LISTS: "VARCHAR[]"}.get(merged, merged)
+            definition = f"{quote(self.names[key])} {kind}"
+            alter = f"ALTER TABLE {self._table} ADD COLUMN {definition}"
+            return (alter if self._existing else definition), conflict
+        name, stored = known
+        after = self._join(key, stored, merged)
+        if after in (stored, None):
+            return None, None
+        blank = after == "JSON" and merged != EMPTY_LISTS and self._is_blank(name, stored)
+        if blank:
+            # What is stored says nothing of the column's type.
+            after = merged
+        elif after == "JSON":
+            conflict = self._conflict_with(key, stored) or conflict
+        using = retyped(quote(name), stored, str(after), blank=blank)
+        return (
+            f"ALTER TABLE {self._table} ALTER COLUMN {quote(name)} TYPE {after} USING {using}",
+            conflict,
         )
-    return statements
 
+    def _incoming_type(self, key: str) -> tuple[str | None, Conflict | None]:
+        merged: str | None = None
+        conflict: Conflict | None = None
+        for batch, column in self._incoming[key]:
+            kind = batch.types[column]
+            before, merged = merged, self._join(key, merged, kind)
+            if merged == "JSON" and before != "JSON" and conflict is None:
+                conflict = batch.conflicts.get(column)
+                if conflict is None and before is not None:
+                    conflict = Conflict(batch.first_job(column), before, str(kind))
+        return merged, conflict
 
-def _merged(
-    database: Database, pipeline_id: str, column: str, existing: str, incoming: str, batch: ResultBatch
-) -> str:
-    """Return the type that holds what is stored and what comes in."""
-    if '"NULL"' in incoming or existing == incoming or existing == "JSON":
-        return existing
-    if incoming in WIDER.get(existing, ()):
-        return incoming
-    if existing in WIDER.get(incoming, ()):
-        return existing
-    for kind in WIDER.get(existing, ()):
-        if kind in WIDER.get(incoming, ()):
-            return kind
-    floats = {existing, incoming} & {"FLOAT", "DOUBLE"}
-    wholes = {existing, incoming} & _whole
-    if floats and wholes:
-        stored_is_whole = existing in _whole
-        exact = (
-            _stored_is_exact(database, pipeline_id, column)
-            if stored_is_whole
-            else _incoming_is_exact(batch, column)
-        )
-        if exact:
-            return "DOUBLE"
-    inner = _merged_list(existing, incoming)
-    return inner or "JSON"
-
-
-def _merged_list(existing: str, incoming: str) -> str | None:
-    if not (existing.endswith("[]") and incoming.endswith("[]")):
+    def _conflict_with(self, key: str, stored: str) -> Conflict | None:
+        """Return the first job whose value does not fit what is stored."""
+        for batch, column in self._incoming[key]:
+            kind = batch.types[column]
+            if column in batch.conflicts:
+                job_id, _, returned = batch.conflicts[column]
+                return Conflict(job_id, stored, returned)
+            if kind is not None and self._join(key, stored, kind) == "JSON":
+                return Conflict(batch.first_job(column), stored, kind)
         return None
-    one, other = existing[:-2], incoming[:-2]
-    if other in WIDER.get(one, ()):
-        return incoming
-    return existing if one in WIDER.get(other, ()) else None
+
+    def _join(self, key: str, one: str | None, other: str | None) -> str | None:
+        if one is None or other is None:
+            return other if one is None else one
+        return merged_type(one, other, lambda: self._is_exact(key))
+
+    def _is_exact(self, key: str) -> bool:
+        """Return whether all whole numbers, stored and incoming, are exact as floats."""
+        known = self._existing.get(key)
+        if known is not None and known[1].removesuffix("[]") in LONG:
+            name = quote(known[0])
+            item = f"unnest({name})" if known[1].endswith("[]") else name
+            query = f"SELECT count(*) FROM (SELECT {item} AS item FROM {self._table})"
+            rows = self._cursor.execute(f"{query} WHERE abs(item::HUGEINT) > {2**53}").fetchall()
+            if rows[0][0]:
+                return False
+        return all(_is_exact(batch, column) for batch, column in self._incoming[key])
+
+    def _is_blank(self, name: str, kind: str) -> bool:
+        content = f"len({quote(name)}) > 0" if kind.endswith("[]") else f"{quote(name)} IS NOT NULL"
+        query = f"SELECT 1 FROM {self._table} WHERE {content} LIMIT 1"
+        return not self._cursor.execute(query).fetchall()
 
 
-def _stored_is_exact(database: Database, pipeline_id: str, column: str) -> bool:
-    quoted = _quote(column)
-    with database.reading() as cursor:
-        rows = cursor.execute(
-            f"SELECT count(*) FROM {table_name(pipeline_id)} WHERE abs({quoted}::HUGEINT) > 9007199254740992"
-        ).fetchall()
-    return bool(rows[0][0] == 0)
-
-
-def _incoming_is_exact(batch: ResultBatch, column: str) -> bool:
+def _is_exact(batch: ResultBatch, column: str) -> bool:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    bounds = pc.min_max(batch.table.column(column)).as_py()
-    found = [abs(int(value)) for value in bounds.values() if value is not None]
-    return all(value <= 2**53 for value in found)
-
-
-def _cast(column: str, incoming: str, stored: str, batch: ResultBatch) -> str:
-    quoted = _quote(column)
-    if stored == "JSON":
-        is_json = column in batch.json_columns and incoming == "VARCHAR"
-        return f"{quoted}::JSON" if is_json else f"to_json({quoted})"
-    return f"{quoted}::{stored}"
-
-
-def _quote(name: str) -> str:
-    return '"' + re.sub('"', '""', name) + '"'
+    values = batch.table.column(column)
+    if pa.types.is_list(values.type):
+        values = pc.list_flatten(values)
+    if not pa.types.is_integer(values.type):
+        return True
+    bounds = pc.min_max(values).as_py()
+    return all(abs(value) <= 2**53 for value in bounds.values() if value is not None)

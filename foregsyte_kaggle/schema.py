@@ -62,15 +62,15 @@ def head_revision() -> str:
 def current_revision(database: Database) -> str | None:
     """Return the revision that a ledger is at; None for a file without any."""
     with database.reading() as cursor:
-        if not _has_table(cursor, "alembic_version"):
-            if _has_table(cursor, "jobs"):
-                raise LedgerError(
-                    f"{database.path} has a table 'jobs' but no revision, so foregsyte_kaggle did not "
-                    "make it. Call bootstrap() on another directory, or move the file away."
-                )
-            return None
-        row = cursor.execute("SELECT version_num FROM alembic_version").fetchall()
-    return str(row[0][0]) if row else None
+        found = []
+        if _has_table(cursor, "alembic_version"):
+            found = cursor.execute("SELECT version_num FROM alembic_version").fetchall()
+        if not found and _has_table(cursor, "jobs"):
+            raise LedgerError(
+                f"{database.path} has a table 'jobs' but no revision, so foregsyte_kaggle did not "
+                "make it. Call bootstrap() on another directory, or move the file away."
+            )
+    return str(found[0][0]) if found else None
 
 
 def check_revision(database: Database) -> bool:

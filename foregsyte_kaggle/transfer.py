@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError
+from foregsyte_kaggle.database import STORAGE_VERSION, check_path
+from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, translated
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from foregsyte_kaggle.database import Database
 
-__all__ = ["copy_ledger", "snapshot"]
+__all__ = ["copy_ledger", "keep_copy", "snapshot"]
 
 
 def snapshot(path: str | Path, *, workspace: Workspace | None = None) -> Path:
@@ -41,37 +46,81 @@ def snapshot(path: str | Path, *, workspace: Workspace | None = None) -> Path:
     return copy_ledger(active_workspace(workspace).database, Path(path).expanduser().resolve())
 
 
+def keep_copy(database: Database, revision: str) -> Path:
+    """Copy a ledger into ``backups`` beside it, before its revision changes; return the copy.
+
+    Raises
+    ------
+    LedgerError
+        If there is no room for it, or it cannot be written.
+    """
+    file = database.path
+    if file is None:
+        raise LedgerError("the ledger in memory has no folder to keep a copy in; use snapshot(path)")
+    needed, free = os.stat(file).st_size, shutil.disk_usage(file.parent).free
+    if needed > free:
+        raise LedgerError(
+            f"before its revision changes, the ledger {file} is copied, and there is no room for that: "
+            f"{needed:,} bytes needed, {free:,} free. Free some room and try again."
+        )
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return copy_ledger(database, file.parent / "backups" / f"foregsyte-{revision}-{moment}.duckdb")
+
+
 def copy_ledger(database: Database, target: Path) -> Path:
     """Copy an open ledger to a new file that appears whole or not at all."""
     if target.exists():
         raise InvalidArgumentError(f"{target} exists already; choose another name or remove it first")
+    check_path(target)
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _remove(partial)
         _write_copy(database, partial)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
         os.replace(partial, target)
     except OSError as error:
-        raise LedgerError(f"the copy {target} cannot be written: {error.strerror}") from error
+        raise LedgerError(
+            f"the copy {target} cannot be written: {error.strerror or error}"
+        ) from error
     finally:
-        for leftover in (partial, partial.with_name(partial.name + ".wal")):
-            leftover.unlink(missing_ok=True)
+        with suppress(OSError):
+            _remove(partial)
     return target
+
+
+def _remove(partial: Path) -> None:
+    for leftover in (partial, partial.with_name(partial.name + ".wal")):
+        leftover.unlink(missing_ok=True)
 
 
 def _write_copy(database: Database, partial: Path) -> None:
     # Inside one exclusive section nothing of this package writes, so the file stays as checkpointed.
     with database.exclusive() as connection:
         if database.path is not None and database.checkpoint():
-            shutil.copyfile(database.path, partial)
-            return
-        # A session of the user's has a transaction open (or the ledger is in memory): DuckDB copies
-        # what is committed, table by table, in one transaction.
-        name = "foregsyte_copy"
-        literal = str(partial).replace("'", "''")
-        connection.execute(f"ATTACH '{literal}' AS {name} (STORAGE_VERSION 'v1.0.0')")
-        try:
-            source = connection.execute("SELECT current_database()").fetchall()[0][0]
-            quoted = '"' + source.replace('"', '""') + '"'
-            connection.execute(f"COPY FROM DATABASE {quoted} TO {name}")
-        finally:
-            connection.execute(f"DETACH {name}")
+            with (
+                open(database.file_descriptor(), "rb", closefd=False) as source,
+                partial.open("wb") as copy,
+            ):
+                source.seek(0)
+                shutil.copyfileobj(source, copy, 2**20)
+        else:
+            # A session of the user's is open (or the ledger is in memory): DuckDB copies what is
+            # committed, table by table, in one transaction.
+            _copy_tables(connection, partial)
+
+
+def _copy_tables(connection: DuckDBPyConnection, partial: Path) -> None:
+    literal = str(partial).replace("'", "''")
+    with translated(partial, "write"):
+        connection.execute(
+            f"ATTACH '{literal}' AS foregsyte_copy (STORAGE_VERSION '{STORAGE_VERSION}')"
+        )
+    try:
+        source = connection.execute("SELECT current_database()").fetchall()[0][0]
+        quoted = '"' + source.replace('"', '""') + '"'
+        connection.execute(f"COPY FROM DATABASE {quoted} TO foregsyte_copy")
+        connection.execute("CHECKPOINT foregsyte_copy")
+    finally:
+        connection.execute("DETACH foregsyte_copy")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.database import LEDGER_FILE, Database, SessionLocal
 from foregsyte_kaggle.errors import WorkspaceError
+from foregsyte_kaggle.notices import say
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -74,9 +75,16 @@ class Workspace:
             raise WorkspaceError(
                 f"the workspace {self.directory} has a run that works; stop it before closing"
             )
+        sessions = 0 if self.database.closed else self.database.open_sessions
         self.database.close()
+        if sessions:
+            say(
+                f"{sessions} session(s) of SessionLocal are still open and keep {self.ledger_path} locked; "
+                "close them too"
+            )
         with workspaces_lock:
-            open_workspaces.pop(self.directory, None)
+            if open_workspaces.get(self.directory) is self:
+                del open_workspaces[self.directory]
             if _state.active is self:
                 activate(None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from foregsyte_kaggle import database as databases
 from foregsyte_kaggle import workspace as workspaces
 from foregsyte_kaggle.database import Base
 from foregsyte_kaggle.opening import bootstrap
@@ -51,6 +52,8 @@ def isolation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for left in list(workspaces.open_workspaces.values()):
         left.live_runs.clear()
         left.close()
+    for database in list(databases._registry.values()):
+        database.close()
     workspaces.activate(None)
 
 
@@ -82,10 +85,17 @@ def persisted() -> Callable[[Path | None, str], list[tuple[Any, ...]]]:
 def read_persisted(path: Path | None, query: str) -> list[tuple[Any, ...]]:
     assert path is not None, "a ledger in memory leaves nothing"
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, path.name)
-        shutil.copyfile(path, copy)
-        log = path.with_name(path.name + ".wal")
-        if log.exists():
-            shutil.copyfile(log, copy.with_name(log.name))
+        copy = copy_files(path, Path(folder))
         with duckdb.connect(str(copy)) as connection:
             return connection.execute(query).fetchall()
+
+
+def copy_files(path: Path, folder: Path) -> Path:
+    """Copy a ledger, open or not, and its write-ahead log into a folder.
+
+    Done by another process: the system takes a process's lock on a file away as soon as that process
+    closes any descriptor of it.
+    """
+    log = path.with_name(path.name + ".wal")
+    subprocess.run(["cp", path, *([log] if log.exists() else []), folder], check=True)
+    return folder / path.name

@@ -48,13 +48,13 @@ class JobControls:
         self._load = load
         self._on_shown = on_shown
         self._filling = False
-        self.all_chip = _chip("All", "Show jobs of every status")
+        self.all_chip = _chip("all", "Show jobs of every status")
         self.chips = {
             status: _chip(status.value, f"Show or hide {status.value} jobs") for status in JobStatus
         }
         self.refresh_button = _button("Refresh", "Read the ledger again")
         self.message = ipywidgets.HTML()
-        self.body = ipywidgets.HTML(layout=_layout(width="100%", margin="0"))
+        self.body = ipywidgets.HTML(layout=_layout(width="100%", margin="0 0 6px"))
         self.back_button = _button("Back", "Previous page")
         self.forward_button = _button("Forward", "Next page")
         self.number_box = ipywidgets.BoundedIntText(
@@ -160,7 +160,7 @@ class JobControls:
         """Set every control to what the page says; their events are not followed meanwhile."""
         query = page.query
         with self._quietly():
-            self.all_chip.description = _labelled("All", page.total, pressed=not query.statuses)
+            self.all_chip.description = _labelled("all", page.total, pressed=not query.statuses)
             self.all_chip.value = not query.statuses
             for status, chip in self.chips.items():
                 pressed = status in query.statuses
@@ -208,7 +208,7 @@ def _row(*children: Any) -> Any:
 
 def _chip(name: str, tooltip: str) -> Any:
     chip = ipywidgets.ToggleButton(description=name, tooltip=tooltip, layout=_layout(width="auto"))
-    chip.add_class("fk-chip")
+    chip.add_class("fk-chip").add_class(f"fk-{name}")
     return chip
 
 

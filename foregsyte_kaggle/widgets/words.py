@@ -47,7 +47,7 @@ def duration(seconds: float | None) -> str:
         return ""
     seconds = max(0.0, seconds)
     if seconds < 0.9995:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{seconds * 1000:.{1 if seconds < 0.00995 else 0}f} ms"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

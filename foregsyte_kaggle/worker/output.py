@@ -54,9 +54,8 @@ class ThreadTails:
     def end(self) -> str | None:
         """Return the end of what this thread printed since ``begin``."""
         parts, _printed.parts = _printed.parts, None
-        if not parts:
-            return None
-        return _as_text("".join(parts).encode("utf-8", "backslashreplace")[-OUTPUT_BYTES:])
+        data = "".join(parts or ()).encode("utf-8", "backslashreplace")[-OUTPUT_BYTES:]
+        return _as_text(data) or None
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:

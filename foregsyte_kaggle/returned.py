@@ -1,0 +1,241 @@
+"""What pipelines returned, as Arrow tables in types that DuckDB holds.
+
+Nothing leaves here that DuckDB could refuse, so that no result can keep others from being stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from foregsyte_kaggle.errors import ResultError
+from foregsyte_kaggle.returned_tables import EMPTY_LISTS, columns_of, stored_column
+from foregsyte_kaggle.values import arrow_column, first_conflict, kind_of, plain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["EMPTY_LISTS", "JOB_COLUMN", "Conflict", "ResultBatch", "gather"]
+
+JOB_COLUMN = "job_id"
+
+#: The SQL types of kinds of values.
+_OF_KINDS = {
+    "bool": "BOOLEAN",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "text": "VARCHAR",
+    "bytes": "BLOB",
+    "timestamp": "TIMESTAMP",
+    "timestamptz": "TIMESTAMP WITH TIME ZONE",
+    "date": "DATE",
+    "time": "TIME",
+    "interval": "INTERVAL",
+    "json": "JSON",
+    "list:null": EMPTY_LISTS,
+}
+
+
+class Conflict(NamedTuple):
+    """Why a column is JSON: a job returned another type than those before it."""
+
+    job_id: str
+    before: str
+    returned: str
+
+
+@dataclass
+class ResultBatch:
+    """Rows of several jobs with the same columns, ready to be stored.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        With ``job_id`` (text) and the columns of the results.
+    types : dict
+        The SQL type of each of these columns; None where all values are missing. ``JSON`` columns hold
+        JSON text.
+    conflicts : dict
+        For columns that are JSON because their values differ, the first that did.
+    """
+
+    table: pa.Table
+    types: dict[str, str | None]
+    conflicts: dict[str, Conflict] = field(default_factory=dict)
+
+    def first_job(self, column: str) -> str:
+        """Return the first job with a value in a column."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found = pc.index(self.table.column(column).is_valid(), pa.scalar(True)).as_py()
+        return str(self.table.column(JOB_COLUMN)[max(found, 0)].as_py())
+
+
+def gather(
+    results: Sequence[tuple[str, Any]],
+) -> tuple[list[ResultBatch], dict[str, int], dict[str, ResultError]]:
+    """Turn what jobs returned into batches of rows.
+
+    Parameters
+    ----------
+    results
+        (job id, result) with results as ``worker.as_rows`` leaves them.
+
+    Returns
+    -------
+    batches, row_counts, errors
+        Errors are those jobs' whose result cannot be stored; they are in no batch.
+    """
+    counts: dict[str, int] = {}
+    errors: dict[str, ResultError] = {}
+    rows: list[tuple[str, dict[str, Any]]] = []
+    tables: list[ResultBatch] = []
+    for job_id, result in results:
+        try:
+            if result is None:
+                counts[job_id] = 0
+            elif isinstance(result, list):
+                checked = [_checked_row(row) for row in result]
+                rows += [(job_id, row) for row in checked]
+                counts[job_id] = len(checked)
+            else:
+                batch = _from_table(job_id, result)
+                counts[job_id] = batch.table.num_rows
+                if batch.table.num_rows:
+                    tables.append(batch)
+        except ResultError as error:
+            errors[job_id] = error
+        except Exception as error:  # noqa: BLE001 - a result's own code runs here
+            errors[job_id] = ResultError(
+                f"what the pipeline returned cannot be read: {type(error).__name__}: {error}"
+            )
+    return ([_from_rows(rows)] if rows else []) + _joined(tables), counts, errors
+
+
+def sql_type(kind: str | None) -> str | None:
+    """Return the SQL type of a kind of values."""
+    if kind is None:
+        return None
+    return _OF_KINDS.get(kind) or f"{_OF_KINDS[kind.removeprefix('list:')]}[]"
+
+
+def _checked_row(row: dict[Any, Any]) -> dict[str, Any]:
+    _check_names(list(row))
+    checked = {}
+    for column, value in row.items():
+        try:
+            checked[column] = plain(value)
+        except ResultError as error:
+            raise ResultError(f"the column {column!r}: {error}") from error
+    return checked
+
+
+def _check_names(names: list[Any]) -> None:
+    folded: dict[str, str] = {}
+    for name in names:
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise ResultError(f"a column is named {name!r}; expected printable text")
+        key = name.lower()
+        if key == JOB_COLUMN:
+            raise ResultError(f"a column is named {name!r}, which every result table has already")
+        if key in folded:
+            raise ResultError(
+                f"the columns {folded[key]!r} and {name!r} differ only by case, which DuckDB does not tell"
+                " apart; rename one"
+                if folded[key] != name
+                else f"two columns are named {name!r}; rename one"
+            )
+        folded[key] = name
+
+
+def _from_rows(rows: list[tuple[str, dict[str, Any]]]) -> ResultBatch:
+    import pyarrow as pa
+
+    # Jobs may spell a column differently; the first spelling of the batch stands for all.
+    spelling: dict[str, str] = {}
+    columns: dict[str, list[Any]] = {}
+    for number, (_, row) in enumerate(rows):
+        for column, value in row.items():
+            name = spelling.setdefault(column.lower(), column)
+            values = columns.get(name)
+            if values is None:
+                values = columns[name] = [None] * len(rows)
+            values[number] = value
+    job_ids = [job_id for job_id, _ in rows]
+    arrays: dict[str, pa.Array] = {JOB_COLUMN: pa.array(job_ids, pa.string())}
+    batch = ResultBatch(None, {})
+    for name, values in columns.items():
+        arrays[name] = _add_values(batch, name, values, job_ids)
+    batch.table = pa.table(arrays)
+    return batch
+
+
+def _add_values(
+    batch: ResultBatch, name: str, values: list[Any], job_ids: Sequence[str]
+) -> pa.Array:
+    """Note a column of plain values in a batch, and return it as Arrow."""
+    kind = kind_of(values)
+    batch.types[name] = sql_type(kind)
+    if kind == "json":
+        found = first_conflict(values)
+        if found is not None:
+            number, before, returned = found
+            batch.conflicts[name] = Conflict(
+                job_ids[number], sql_type(before) or "", sql_type(returned) or ""
+            )
+    return arrow_column(values, kind)
+
+
+def _from_table(job_id: str, result: Any) -> ResultBatch:
+    import pyarrow as pa
+
+    try:
+        columns = columns_of(result)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise ResultError(f"the returned table cannot be stored: {error}") from error
+    _check_names([name for name, _ in columns])
+    batch = ResultBatch(None, {})
+    arrays = {}
+    rows = 0
+    for name, column in columns:
+        rows = len(column)
+        try:
+            arrays[name] = _add_column(batch, name, column, job_id)
+        except (ResultError, pa.ArrowException) as error:
+            raise ResultError(f"the column {name!r}: {error}") from error
+    owner = pa.repeat(pa.scalar(job_id, pa.string()), rows)
+    batch.table = pa.table({JOB_COLUMN: owner, **arrays})
+    return batch
+
+
+def _add_column(batch: ResultBatch, name: str, column: Any, job_id: str) -> Any:
+    """Note a column in a batch, and return it as Arrow in a type that DuckDB holds."""
+    if not isinstance(column, list):
+        stored = stored_column(column)
+        if stored is not None:
+            array, batch.types[name] = stored
+            return array
+        column = column.to_pylist()
+    values = [plain(value) for value in column]
+    return _add_values(batch, name, values, [job_id] * len(values))
+
+
+def _joined(batches: list[ResultBatch]) -> list[ResultBatch]:
+    """Return batches with tables of one schema put together."""
+    import pyarrow as pa
+
+    alike: dict[tuple[Any, ...], list[ResultBatch]] = {}
+    for batch in batches:
+        alike.setdefault((*batch.types.items(), str(batch.table.schema)), []).append(batch)
+    joined = []
+    for group in alike.values():
+        first = group[0]
+        if len(group) > 1:
+            first.table = pa.concat_tables([batch.table for batch in group])
+            for batch in group[1:]:
+                for name, conflict in batch.conflicts.items():
+                    first.conflicts.setdefault(name, conflict)
+        joined.append(first)
+    return joined

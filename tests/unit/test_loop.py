@@ -1,0 +1,651 @@
+"""The run loop with an engine that the test is: what it hands out, and what it makes of what comes back."""
+
+# ruff: noqa: ARG002 - the engine of a test ignores much
+
+from __future__ import annotations
+
+import queue
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from foregsyte_kaggle import backlog, ledger, pipeline, register_jobs
+from foregsyte_kaggle.claims import Claims
+from foregsyte_kaggle.database import Database
+from foregsyte_kaggle.errors import LedgerError, PipelineError, RunError
+from foregsyte_kaggle.executors import Chunk, Done, Events, Lost, Progress, Started
+from foregsyte_kaggle.ledger import Selection
+from foregsyte_kaggle.loop import Loop, Policy
+from foregsyte_kaggle.recording import Ended
+from foregsyte_kaggle.worker import Outcome, Task
+from foregsyte_kaggle.workspace import Workspace
+
+pytestmark = pytest.mark.unit
+
+Event = Started | Done | Lost | Progress
+Answer = Callable[[Chunk], list[Event]]
+
+
+def completed(task: Task, seconds: float = 0.0, result: Any = None) -> Outcome:
+    return Outcome(task.position, "completed", time.time(), seconds, result)
+
+
+def failed(task: Task, kind: str = "ValueError") -> Outcome:
+    return Outcome(task.position, "failed", time.time(), 0.0, None, kind, "no", "Traceback")
+
+
+class FakeEngine:
+    """Answers each chunk at once with what a function makes of it."""
+
+    name = "fake"
+
+    def __init__(self, events: Events, answer: Answer, workers: int = 2) -> None:
+        self.workers = workers
+        self.chunks: list[Chunk] = []
+        self.most_at_once = 0
+        self.held = False
+        self.checks = 0
+        self._events = events
+        self._answer = answer
+
+    def add_pipeline(self, pipeline_id: str, target: Callable[..., Any], folder: str) -> None:
+        raise AssertionError
+
+    def submit(self, chunk: Chunk) -> None:
+        assert not self.held
+        self.chunks.append(chunk)
+        for event in self._answer(chunk):
+            self._events.put(event)
+
+    def check(self) -> None:
+        self.checks += 1
+
+    def hold(self) -> None:
+        self.held = True
+
+    def close(self, *, kill: bool) -> None:
+        raise AssertionError
+
+    @property
+    def inputs(self) -> list[list[str]]:
+        return [[task.path for task in chunk.tasks] for chunk in self.chunks]
+
+
+class Run:
+    """A loop over a ledger in memory, and what it recorded."""
+
+    def __init__(
+        self,
+        database: Database,
+        answer: Answer,
+        *,
+        workers: int = 2,
+        limit: int | None = None,
+        policy: Policy | None = None,
+        pipelines: tuple[str, ...] = ("p",),
+    ) -> None:
+        self.database = database
+        self.run_id = uuid.uuid4()
+        self.recorded: list[list[Ended]] = []
+        events: Events = queue.SimpleQueue()
+        self.events = events
+        self.engine = FakeEngine(events, answer, workers)
+        selections = [(Selection(pipeline_id), "v1") for pipeline_id in pipelines]
+        self.loop = Loop(
+            database,
+            self.run_id,
+            self.engine,
+            events,
+            Claims(database, self.run_id, selections, limit),
+            {"ids": None, "files": Path("/data")},
+            policy or Policy(),
+            self.recorded.append,
+            print,
+        )
+
+    def end(self) -> None:
+        ledger.end_run(self.database, self.run_id, "ended", 0, 0)
+
+    @property
+    def outcomes(self) -> list[tuple[int, int, bool, str]]:
+        return [
+            (ended.outcome.position, ended.attempt, ended.final, ended.outcome.outcome)
+            for group in self.recorded
+            for ended in group
+        ]
+
+
+@pytest.fixture
+def database(memory_workspace: Workspace) -> Database:
+    for name in ("p", "q"):
+        pipeline(name)(print)
+    return memory_workspace.database
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "BACK_OFF_SECONDS", 0.0)
+
+
+def add_jobs(count: int, pipeline_id: str = "p") -> None:
+    frame = pd.DataFrame({"id": [f"{number}" for number in range(1, count + 1)]})
+    register_jobs(frame, pipeline_id, name="ids")
+
+
+def query(database: Database, text: str) -> list[tuple[Any, ...]]:
+    with database.reading() as cursor:
+        return cursor.execute(text).fetchall()
+
+
+def counts(database: Database) -> dict[str, int]:
+    return {status: n for status, n in ledger.status_counts(database).items() if n}
+
+
+def do_all(chunk: Chunk) -> list[Event]:
+    return [Done(chunk, [completed(task) for task in chunk.tasks])]
+
+
+def test_all_pending_jobs_are_run_and_recorded(database: Database) -> None:
+    add_jobs(50)
+    run = Run(database, do_all)
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 50}
+    assert sorted(position for position, *_ in run.outcomes) == list(range(1, 51))
+    assert run.engine.checks > 0
+
+
+def test_nothing_is_submitted_where_nothing_is_pending(database: Database) -> None:
+    run = Run(database, do_all)
+    assert run.loop.run() == "finished"
+    assert run.engine.chunks == []
+
+
+def test_paths_of_files_are_joined_with_their_root(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO jobs (job_id, status, pipeline_id, input_path, source, position, created_at,"
+            " updated_at) VALUES (uuid(), 'pending', 'p', 'a b/ü.mp4', 'files', 1, now(), now()),"
+            " (uuid(), 'pending', 'p', 'id/1', 'ids', 2, now(), now())"
+        ).fetchall()
+    run = Run(database, do_all, workers=1)
+    run.loop.run()
+    assert [(task.path, task.is_file) for chunk in run.engine.chunks for task in chunk.tasks] == [
+        ("/data/a b/ü.mp4", True),
+        ("id/1", False),
+    ]
+
+
+def test_first_jobs_travel_alone_and_short_ones_then_together(database: Database) -> None:
+    add_jobs(3000)
+    run = Run(database, do_all, workers=1)
+    run.loop.run()
+    sizes = [len(chunk.tasks) for chunk in run.engine.chunks]
+    assert sizes[0] == 1
+    assert max(sizes) == backlog.CHUNK_JOBS
+    assert sum(sizes) == 3000
+    for chunk in run.engine.chunks:
+        assert chunk.time_box == (backlog.TIME_BOX_SECONDS if len(chunk.tasks) > 1 else None)
+
+
+def test_long_jobs_travel_alone_and_none_waits_in_a_worker(database: Database) -> None:
+    add_jobs(20)
+    waiting: list[Chunk] = []
+    most = 0
+
+    def hold_back(chunk: Chunk) -> list[Event]:
+        nonlocal most
+        waiting.append(chunk)
+        most = max(most, len(waiting))
+        if len(waiting) < 2 and len(run.engine.chunks) < 20:
+            return []
+        done, waiting[:] = waiting[:], []
+        return [Done(one, [completed(task, 9.0) for task in one.tasks]) for one in done]
+
+    run = Run(database, hold_back)
+    assert run.loop.run() == "finished"
+    assert {len(chunk.tasks) for chunk in run.engine.chunks} == {1}
+    assert most == 2
+
+
+def test_pace_is_that_of_each_pipeline(database: Database) -> None:
+    add_jobs(100, "p")
+    add_jobs(10, "q")
+
+    def answer(chunk: Chunk) -> list[Event]:
+        seconds = 0.0 if chunk.pipeline_id == "p" else 9.0
+        return [Done(chunk, [completed(task, seconds) for task in chunk.tasks])]
+
+    run = Run(database, answer, pipelines=("p", "q"))
+    run.loop.run()
+    assert counts(database) == {"completed": 110}
+    assert {len(chunk.tasks) for chunk in run.engine.chunks if chunk.pipeline_id == "q"} == {1}
+
+
+def test_jobs_that_a_chunk_had_no_time_for_come_again_in_order(database: Database) -> None:
+    add_jobs(100)
+
+    def do_three(chunk: Chunk) -> list[Event]:
+        return [Done(chunk, [completed(task) for task in chunk.tasks[:3]])]
+
+    run = Run(database, do_three, workers=1)
+    assert run.loop.run() == "finished"
+    assert [position for position, *_ in run.outcomes] == list(range(1, 101))
+
+
+def test_limit_ends_the_run_and_says_so(database: Database) -> None:
+    add_jobs(10)
+    run = Run(database, do_all, limit=3)
+    assert run.loop.run() == "limit"
+    assert counts(database) == {"completed": 3, "pending": 7}
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_failing_job_is_tried_again_and_each_try_is_an_attempt(database: Database) -> None:
+    add_jobs(3)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        return [
+            Done(
+                chunk,
+                [
+                    failed(task) if task.path == "2" and task.attempt < 3 else completed(task)
+                    for task in chunk.tasks
+                ],
+            )
+        ]
+
+    run = Run(database, answer, policy=Policy(max_attempts=3))
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 3}
+    assert [one for one in run.outcomes if one[0] == 2] == [
+        (2, 1, False, "failed"),
+        (2, 2, False, "failed"),
+        (2, 3, True, "completed"),
+    ]
+    assert query(database, "SELECT attempts FROM jobs ORDER BY position") == [(1,), (3,), (1,)]
+    assert query(
+        database, "SELECT attempt, outcome FROM job_attempts JOIN jobs USING (job_id)"
+        " WHERE position = 2 ORDER BY 1"
+    ) == [(1, "failed"), (2, "failed"), (3, "completed")]  # fmt: skip
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_job_that_always_fails_ends_with_its_last_try(database: Database) -> None:
+    add_jobs(1)
+    run = Run(
+        database,
+        lambda chunk: [Done(chunk, [failed(task) for task in chunk.tasks])],
+        policy=Policy(max_attempts=2),
+    )
+    assert run.loop.run() == "finished"
+    assert run.outcomes == [(1, 1, False, "failed"), (1, 2, True, "failed")]
+    assert counts(database) == {"failed": 1}
+
+
+def test_pauses_between_tries_grow_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("foregsyte_kaggle.backlog.time.monotonic", lambda: clock[0])
+    waiting = backlog.Backlog()
+    pauses = []
+    for tries in range(1, 10):
+        begun = clock[0]
+        waiting.delay("p", Task(1, "id", "path", False, None, 2), tries)
+        assert waiting.next_due is not None
+        clock[0] = waiting.next_due
+        pauses.append(clock[0] - begun)
+        assert waiting
+        assert waiting.first() is None
+        waiting.revive()
+        assert waiting.first() == "p"
+        waiting.make_chunk("p")
+        assert not waiting
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+
+
+def test_first_failure_ends_a_run_that_raises(database: Database) -> None:
+    add_jobs(50)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(run.engine.chunks) > 4:
+            return []
+        return [
+            Done(
+                chunk,
+                [
+                    failed(task) if task.path == "1" else completed(task, 1.0)
+                    for task in chunk.tasks
+                ],
+            )
+        ]
+
+    run = Run(database, answer, policy=Policy(on_error="raise"))
+    assert run.loop.run() == "error"
+    assert run.engine.held
+    assert run.loop.first_error is not None
+    assert run.loop.first_error.outcome.position == 1
+    assert len(run.engine.chunks) < 50
+    run.end()
+    left = counts(database)
+    assert left["failed"] == 1
+    assert left["pending"] > 40
+    assert "running" not in left
+
+
+def test_stop_records_what_finished_and_leaves_the_rest(database: Database) -> None:
+    add_jobs(50)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(run.engine.chunks) == 3:
+            run.loop.stopping.set()
+            return []
+        return [Done(chunk, [completed(task, 1.0) for task in chunk.tasks])]
+
+    run = Run(database, answer)
+    assert run.loop.run() == "stopped"
+    assert run.engine.held
+    done = len(run.outcomes)
+    run.end()
+    assert counts(database) == {"completed": done, "pending": 50 - done}
+    assert query(database, "SELECT count(*) FROM job_attempts") == [(done,)]
+
+
+def test_what_comes_back_after_the_end_is_drained_and_recorded(database: Database) -> None:
+    add_jobs(2)
+    kept: list[Chunk] = []
+
+    def answer(chunk: Chunk) -> list[Event]:
+        kept.append(chunk)
+        run.loop.stopping.set()
+        return []
+
+    run = Run(database, answer)
+    run.loop.run()
+    for chunk in kept:
+        run.events.put(Lost(chunk, "unloadable", "too late to say"))
+        run.events.put(Done(chunk, [completed(task) for task in chunk.tasks]))
+    run.loop.drain()
+    run.end()
+    assert counts(database)["completed"] == len(kept)
+
+
+def test_answer_to_a_chunk_that_came_back_already_is_ignored(database: Database) -> None:
+    add_jobs(5)
+
+    def twice(chunk: Chunk) -> list[Event]:
+        return do_all(chunk) * 2
+
+    run = Run(database, twice)
+    assert run.loop.run() == "finished"
+    assert query(database, "SELECT count(*) FROM job_attempts") == [(5,)]
+
+
+# Workers that die
+
+
+def dies_at(path: str, *, began: bool = True, outcome: str = "died") -> Answer:
+    def answer(chunk: Chunk) -> list[Event]:
+        started: list[Event] = [Started(chunk)] if began else []
+        if any(task.path == path for task in chunk.tasks):
+            lost = Lost(chunk, outcome, "killed", "last words", 0.5, began=began, worker="77")
+            return [*started, lost]
+        return [*started, *do_all(chunk)]
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [("died", "WorkerDied"), ("timeout", "JobTimeout"), ("failed", "ResultError")],
+)
+def test_job_whose_worker_dies_fails_with_the_reason(
+    database: Database, outcome: str, kind: str
+) -> None:
+    add_jobs(3)
+    run = Run(database, dies_at("2", outcome=outcome))
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 2, "failed": 1}
+    assert query(
+        database,
+        "SELECT a.outcome, a.error_type, a.error_message, a.output, a.worker, a.duration_seconds"
+        " FROM job_attempts AS a JOIN jobs USING (job_id) WHERE position = 2",
+    ) == [(outcome, kind, "killed", "last words", "77", 0.5)]
+
+
+def test_jobs_of_a_lost_chunk_are_tried_one_by_one(database: Database) -> None:
+    add_jobs(200)
+    run = Run(database, dies_at("150"), workers=1)
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 199, "failed": 1}
+    lost = [paths for paths in run.engine.inputs if "150" in paths]
+    assert [len(paths) > 1 for paths in lost] == [True, False]
+    assert query(database, "SELECT count(*), count(DISTINCT job_id) FROM job_attempts") == [
+        (200, 200)
+    ]
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_job_whose_worker_dies_is_tried_again_where_that_is_asked(database: Database) -> None:
+    add_jobs(3)
+    run = Run(database, dies_at("2"), policy=Policy(max_attempts=2))
+    run.loop.run()
+    assert [one for one in run.outcomes if one[0] == 2] == [
+        (2, 1, False, "died"),
+        (2, 2, True, "died"),
+    ]
+
+
+def test_workers_that_all_die_before_a_job_end_the_run_with_everything_pending(
+    database: Database,
+) -> None:
+    add_jobs(100)
+    run = Run(
+        database,
+        lambda chunk: [Lost(chunk, "died", "exit code 3", "no GPU", began=False)],
+    )
+    with pytest.raises(RunError, match=r"no job of p can begin: exit code 3\nIt printed: no GPU"):
+        run.loop.run()
+    assert len(run.engine.chunks) < 10
+    run.end()
+    assert counts(database) == {"pending": 100}
+    assert query(database, "SELECT count(*) FROM job_attempts") == [(0,)]
+
+
+def test_only_job_whose_worker_dies_before_it_begins_is_not_blamed(database: Database) -> None:
+    add_jobs(1)
+    run = Run(database, lambda chunk: [Lost(chunk, "died", "exit code 3", began=False)])
+    with pytest.raises(RunError, match="no job of p can begin"):
+        run.loop.run()
+    run.end()
+    assert counts(database) == {"pending": 1}
+
+
+def test_job_that_its_worker_dies_before_twice_fails_when_others_can_begin(
+    database: Database,
+) -> None:
+    """As with a param that makes a class end the process when it is built."""
+    add_jobs(20)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if chunk.tasks[0].path == "1":
+            return [Lost(chunk, "died", "exit code 3", began=False)]
+        return [Started(chunk), *do_all(chunk)]
+
+    run = Run(database, answer)
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 19, "failed": 1}
+
+
+def test_worker_that_died_idle_costs_no_job(database: Database) -> None:
+    add_jobs(20)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(run.engine.chunks) in {2, 7, 8}:
+            return [Lost(chunk, "died", "killed", began=False)]
+        return [Started(chunk), *do_all(chunk)]
+
+    run = Run(database, answer)
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 20}
+
+
+def test_pipeline_that_no_worker_can_load_ends_the_run_with_everything_pending(
+    database: Database,
+) -> None:
+    add_jobs(10)
+    run = Run(
+        database, lambda chunk: [Lost(chunk, "unloadable", "ImportError: no torch", "Traceback …")]
+    )
+    with pytest.raises(
+        PipelineError, match=r"'p' cannot be loaded in a worker: ImportError: no torch\nTr"
+    ):
+        run.loop.run()
+    run.end()
+    assert counts(database) == {"pending": 10}
+
+
+def test_broken_executor_ends_the_run_with_everything_pending(database: Database) -> None:
+    add_jobs(10)
+    run = Run(database, lambda chunk: [Lost(chunk, "broken", "the pool is broken.")])
+    with pytest.raises(RunError, match=r"the pool is broken. .* executor='processes'"):
+        run.loop.run()
+    run.end()
+    assert counts(database) == {"pending": 10}
+
+
+def test_job_that_a_crash_interrupted_runs_beside_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_jobs(8)
+    with database.transaction() as connection:
+        connection.execute("UPDATE jobs SET interruptions = 1 WHERE position IN (2, 3)").fetchall()
+    in_flight: list[Chunk] = []
+    together: list[list[str]] = []
+
+    def keep(chunk: Chunk) -> list[Event]:
+        in_flight.append(chunk)
+        return []
+
+    run = Run(database, keep)
+
+    def check() -> None:
+        together.append([task.path for chunk in in_flight for task in chunk.tasks])
+        for chunk in in_flight:
+            run.events.put(Done(chunk, [completed(task, 9.0) for task in chunk.tasks]))
+        in_flight.clear()
+
+    monkeypatch.setattr(run.engine, "check", check)
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 8}
+    assert [paths for paths in together if paths] == [
+        ["1", "4"],
+        ["5", "6"],
+        ["7", "8"],
+        ["2"],
+        ["3"],
+    ]
+
+
+# Progress and errors
+
+
+def test_progress_of_jobs_in_flight_is_known_and_stored(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_jobs(2)
+    monkeypatch.setattr("foregsyte_kaggle.loop.PROGRESS_SECONDS", 0.0)
+    seen: list[Any] = []
+
+    def answer(chunk: Chunk) -> list[Event]:
+        position = chunk.tasks[0].position
+        if position == 1:
+            run.loop.stopping.set()
+        return [Progress(position, 0.25), Progress(position, 0.5), Progress(99, 0.9)]
+
+    def ticks() -> Iterator[bool]:
+        yield from [False] * 3
+        seen.append(dict(run.loop.fractions))
+        yield True
+
+    run = Run(database, answer, workers=1)
+    tick = ticks()
+    monkeypatch.setattr(run.loop, "_is_over", lambda: next(tick, True))
+    run.loop.run()
+    assert seen == [{1: 0.5}]
+    assert query(database, "SELECT progress FROM jobs ORDER BY position") == [(0.5,), (None,)]
+
+
+def test_progress_is_forgotten_when_the_job_ends(database: Database) -> None:
+    add_jobs(1)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        return [Progress(1, 0.5), *do_all(chunk), Progress(1, 0.7)]
+
+    run = Run(database, answer)
+    run.loop.run()
+    assert run.loop.fractions == {}
+
+
+def test_error_of_the_ledger_is_not_silent_and_loses_no_job(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_jobs(5)
+
+    def refuse(*_: object) -> int:
+        raise LedgerError("the disk is full")
+
+    run = Run(database, do_all)
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "record", refuse)
+        with pytest.raises(LedgerError, match="the disk is full"):
+            run.loop.run()
+    run.loop.drain()
+    run.end()
+    assert counts(database).get("running") is None
+    assert sum(counts(database).values()) == 5
+
+
+def test_two_tries_of_a_job_are_never_in_one_group(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_jobs(1)
+    monkeypatch.setattr(backlog, "BACK_OFF_SECONDS", 0.0)
+    monkeypatch.setattr(Loop, "_is_due", lambda _loop: False)
+    run = Run(
+        database,
+        lambda chunk: [Done(chunk, [failed(task) for task in chunk.tasks])],
+        policy=Policy(max_attempts=4),
+    )
+    run.loop.run()
+    assert [len(group) for group in run.recorded] == [1, 1, 1, 1]
+    assert counts(database) == {"failed": 1}
+
+
+def test_group_is_recorded_when_a_worker_is_slow(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came back does not wait for what did not."""
+    monkeypatch.setattr("foregsyte_kaggle.loop.GROUP_AGE_SECONDS", 0.05)
+    add_jobs(2)
+    slow: list[Chunk] = []
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if chunk.tasks[0].path == "1":
+            slow.append(chunk)
+            return []
+        return do_all(chunk)
+
+    run = Run(database, answer)
+
+    def check() -> None:
+        if run.recorded and slow:
+            for event in do_all(slow.pop()):
+                run.events.put(event)
+
+    monkeypatch.setattr(run.engine, "check", check)
+    assert run.loop.run() == "finished"
+    assert run.outcomes == [(2, 1, True, "completed"), (1, 1, True, "completed")]
