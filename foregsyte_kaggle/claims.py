@@ -57,7 +57,7 @@ class Claims:
         self.limit_reached = False
 
     def take(self, most: int) -> Claimed | None:
-        """Claim up to ``most`` jobs; None when nothing is pending any more, or the limit is reached."""
+        """Claim up to ``most`` jobs; None when nothing is pending now, or the limit is reached."""
         while True:
             if self._left == 0:
                 self.limit_reached = True
@@ -99,4 +99,5 @@ class Claims:
                 self._in_pass = True
                 return True
             self._at += 1
+        self._at = 0  # asked again, it looks for what became pending meanwhile
         return False

@@ -34,6 +34,7 @@ GROUP_AGE_SECONDS = 0.5
 GROUP_JOBS = 8192
 PROGRESS_SECONDS = 2.0
 CLAIM_SECONDS = 0.5
+ASK_AGAIN_SECONDS = 1.0
 STOP_GRACE_SECONDS = 1.0
 #: So many workers in a row that die before a job begins end the run: the first ones, later ones.
 FIRST_DEATHS = 3
@@ -90,7 +91,7 @@ class Loop:
         self._told_at = 0.0
         self._told: dict[int, float] = {}
         self._claimed: str | None = None
-        self._exhausted = False
+        self._ask_again_at = 0.0
         self._deaths = 0
         self._last_death: Lost | None = None
         self._has_started = False
@@ -170,8 +171,9 @@ class Loop:
             self._engine.submit(chunk)
 
     def _claim(self, least: int) -> bool:
-        """Claim about half a second's work; False where nothing is left."""
-        if self._exhausted:
+        """Claim about half a second's work; False where nothing is pending."""
+        now = time.monotonic()
+        if self._in_flight and now < self._ask_again_at:
             return False
         pace = self._backlog.pace(self._claimed)
         wanted = least
@@ -179,7 +181,8 @@ class Loop:
             wanted = int(self._engine.workers * CLAIM_SECONDS / max(pace, 1e-6))
         claimed = self._claims.take(max(min(wanted, GROUP_JOBS), least))
         if claimed is None:
-            self._exhausted = True
+            # Somebody may register more meanwhile; before the run ends it looks once more in any case.
+            self._ask_again_at = now + ASK_AGAIN_SECONDS
             return False
         self._claimed = claimed.pipeline_id
         tasks = self._tasks(claimed)

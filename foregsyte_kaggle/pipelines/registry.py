@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import inspect
 import re
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError
+from foregsyte_kaggle.pipelines.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,16 +58,8 @@ class Pipeline:
 
     @cached_property
     def code_version(self) -> str:
-        """The version given, or the first 16 hexadecimal digits of the source text's SHA-256."""
-        if self.version is not None:
-            return self.version
-        try:
-            text = textwrap.dedent(inspect.getsource(self.target))
-        except (OSError, TypeError):
-            # No source, as for code typed into a bare interpreter: the compiled code stands for it.
-            code = getattr(self.target, "__code__", None)
-            text = f"{code.co_code!r}{code.co_consts!r}" if code else repr(self.target)
-        return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+        """The version given, or the code's fingerprint."""
+        return self.version if self.version is not None else fingerprint(self.target)
 
 
 _registered: dict[str, Pipeline] = {}
@@ -81,7 +72,8 @@ def pipeline(pipeline_id: str, *, version: str | None = None) -> Callable[[Targe
     ids and URLs. A parameter named ``job`` gets a ``JobContext``. A class gets those params that its
     ``__init__`` takes when it is built, once per worker and distinct values, and is then called for each
     input with the others. What is returned (a dict, a list of dicts, a DataFrame, an Arrow table or
-    None) becomes rows of ``results.<pipeline_id>``.
+    None) becomes rows of ``results.<pipeline_id>``; of a DataFrame's index, the levels that have a name
+    become columns too.
 
     Parameters
     ----------
@@ -117,7 +109,8 @@ def pipeline(pipeline_id: str, *, version: str | None = None) -> Callable[[Targe
             raise InvalidArgumentError(
                 f"the pipeline {pipeline_id!r} is {target!r:.80}; expected a function or a class"
             )
-        _registered[pipeline_id] = Pipeline(pipeline_id, target, "notebook", version)
+        text = None if version is None else str(version)
+        _registered[pipeline_id] = Pipeline(pipeline_id, target, "notebook", text)
         return target
 
     return register
@@ -130,7 +123,14 @@ def find_pipeline(pipeline_id: str) -> Pipeline:
     ------
     PipelineError
         If there is none; says which there are and the nearest.
+    InvalidArgumentError
+        If it is no text.
     """
+    if not isinstance(pipeline_id, str):
+        raise InvalidArgumentError(
+            f"pipeline_id={pipeline_id!r:.80} is no text; expected the id that a pipeline is registered "
+            "under, such as 'file_info'"
+        )
     found = _registered.get(pipeline_id)
     if found is not None:
         return found
@@ -138,11 +138,11 @@ def find_pipeline(pipeline_id: str) -> Pipeline:
         module, _, name = BUILTIN[pipeline_id].partition(":")
         return Pipeline(pipeline_id, getattr(import_module(module), name), "built-in")
     known = known_pipelines()
-    near = difflib.get_close_matches(str(pipeline_id), known, n=1)
+    near = difflib.get_close_matches(pipeline_id, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise PipelineError(
         f"there is no pipeline {pipeline_id!r}.{hint} Known are {', '.join(known)}. Define it first: "
-        f"@foregsyte_kaggle.pipeline({str(pipeline_id)!r}) above a function of a path."
+        f"@foregsyte_kaggle.pipeline({pipeline_id!r}) above a function of a path."
     )
 
 

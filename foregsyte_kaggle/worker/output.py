@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 __all__ = ["OUTPUT_BYTES", "FileTail", "Tail", "ThreadTails", "identity", "read_tail"]
 
@@ -113,10 +113,12 @@ class FileTail:
         self.broken = False
         self._descriptor = descriptor
         self._identity = identity(descriptor)
-        self._streams = sys.stdout, sys.stderr
+        self._streams = _text_stream(1), _text_stream(2)
 
     def begin(self) -> None:
         """Empty the file, and undo what the job before did to ``sys.stdout``."""
+        if any(stream.closed for stream in self._streams):
+            self._streams = _text_stream(1), _text_stream(2)
         sys.stdout, sys.stderr = self._streams
         if os.lseek(self._descriptor, 0, os.SEEK_CUR):
             os.ftruncate(self._descriptor, 0)
@@ -131,6 +133,13 @@ class FileTail:
         is_ours = identity(self._descriptor) == self._identity
         self.broken = not is_ours or identity(1) != self._identity or identity(2) != self._identity
         return read_tail(self._descriptor) if is_ours else None
+
+
+def _text_stream(descriptor: int) -> TextIO:
+    # By lines, so that a job's last words are in the file when it takes the process down.
+    return open(
+        descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+    )
 
 
 def identity(descriptor: int) -> tuple[int, int] | None:

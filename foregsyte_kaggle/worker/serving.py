@@ -6,7 +6,6 @@ import os
 import pickle
 import queue
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -28,15 +27,10 @@ def main() -> None:
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
-    for stream in (sys.stdout, sys.stderr):
-        # By lines, so that a job's last words are in the file when it takes the process down.
-        stream.reconfigure(  # type: ignore[union-attr]
-            encoding="utf-8", errors="backslashreplace", line_buffering=True
-        )
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import faulthandler
 
-    faulthandler.enable(sys.stderr)
+    faulthandler.enable(2)
     received: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(tasks, received), daemon=True).start()
     lock = threading.Lock()

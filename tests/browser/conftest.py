@@ -68,6 +68,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         miss("no jupyterlab: install the extra 'browser'")
     home = tmp_path_factory.mktemp("lab-home")
     folder = tmp_path_factory.mktemp("lab")
+    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    settings.joinpath("notification.jupyterlab-settings").write_text(json.dumps(quiet))
     environ = {name: value for name, value in os.environ.items() if "JUPYTER" not in name}
     environ |= {
         "HOME": str(home),
@@ -78,9 +82,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--notebook-dir={folder}"]
-    command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", "--IdentityProvider.token="]
-    command += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += [f"--ServerApp.root_dir={folder}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
+    command += ["--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"]
+    command += [f"--LabApp.user_settings_dir={home / 'settings'}"]
     log = home / "log.txt"
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)
