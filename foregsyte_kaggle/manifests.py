@@ -147,11 +147,17 @@ def _as_text(value: Any, where: str, column: str) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if value is None or value == "" or type(value).__name__ == "NAType" or value != value:
+    if _is_missing(value):
         raise SourceError(f"{where} has no {column!r}")
     raise SourceError(
         f"{where} has the {column!r} {value!r:.80} of type {type(value).__name__}; expected text"
     )
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, (str, float)):
+        return value == "" or value != value
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _read_parquet(path: Path) -> pa.Table:

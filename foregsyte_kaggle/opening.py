@@ -61,7 +61,7 @@ def bootstrap(directory: str | Path | None = None) -> Workspace:
             workspace = _open_workspace(folder)
             open_workspaces[folder] = workspace
         elif not workspace.live_runs and not schema.check_revision(workspace.database):
-            _upgrade(workspace.database)  # Alembic took it to an older revision meanwhile
+            prepare_ledger(workspace.database)  # Alembic took it to an older revision meanwhile
         if previous is not None and previous is not workspace and not previous.database.closed:
             say(f"the default workspace is now {folder} (it was {previous.directory})")
         activate(workspace)

@@ -183,7 +183,7 @@ class _Growing:
         after = self._join(key, stored, merged)
         if after in (stored, None):
             return None, None
-        blank = after == "JSON" and merged != EMPTY_LISTS and self._is_blank(name, stored)
+        blank = after == "JSON" and merged != EMPTY_LISTS and self._is_blank(name, stored, str(merged))
         if blank:
             # What is stored says nothing of the column's type.
             after = merged
@@ -203,8 +203,8 @@ class _Growing:
             before, merged = merged, self._join(key, merged, kind)
             if merged == "JSON" and before != "JSON" and conflict is None:
                 conflict = batch.conflicts.get(column)
-                if conflict is None and before is not None:
-                    conflict = Conflict(batch.first_job(column), before, str(kind))
+                if conflict is None and before not in (None, EMPTY_LISTS):
+                    conflict = Conflict(batch.first_job(column), str(before), str(kind))
         return merged, conflict
 
     def _conflict_with(self, key: str, stored: str) -> Conflict | None:
@@ -235,8 +235,11 @@ class _Growing:
                 return False
         return all(_is_exact(batch, column) for batch, column in self._incoming[key])
 
-    def _is_blank(self, name: str, kind: str) -> bool:
-        content = f"len({quote(name)}) > 0" if kind.endswith("[]") else f"{quote(name)} IS NOT NULL"
+    def _is_blank(self, name: str, stored: str, merged: str) -> bool:
+        """Return whether a column holds nothing that another type could not say as well."""
+        content = f"{quote(name)} IS NOT NULL"
+        if stored.endswith("[]") and merged.endswith("[]"):
+            content = f"list_count({quote(name)}) > 0"
         query = f"SELECT 1 FROM {self._table} WHERE {content} LIMIT 1"
         return not self._cursor.execute(query).fetchall()
 

@@ -75,7 +75,9 @@ def _frame_columns(frame: Any) -> list[tuple[Any, Any]]:
             columns.append((name, [None if missing else value for value, missing in pairs]))
             continue
         column = pa.Array.from_pandas(series)
-        if not isinstance(column, pa.ChunkedArray):
+        if isinstance(column.type, pa.BaseExtensionType):  # periods and intervals
+            column = series.tolist()
+        elif not isinstance(column, pa.ChunkedArray):
             column = pa.chunked_array([column])
         columns.append((name, column))
     return columns
@@ -96,6 +98,8 @@ def stored_column(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str | None]
 
     target = _target(column.type)
     if target is None:
+        if str(getattr(column.type, "extension_name", "")).startswith("pandas."):
+            raise ResultError(f"it is of the Arrow type {column.type}, which DuckDB has not")
         return None
     try:
         stored = column if column.type == target else column.cast(target)

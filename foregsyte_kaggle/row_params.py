@@ -44,17 +44,17 @@ def row_params(table: pa.Table, params: Mapping[str, Any] | None, label: str) ->
         return None
     canonical_params(params)
     pieces: dict[str, Any] = {
-        key: pa.scalar(f"{canonical_json(key)}:{canonical_json(value)}", pa.string())
+        key: pa.scalar(f",{canonical_json(key)}:{canonical_json(value)}", pa.string())
         for key, value in (params or {}).items()
     }
     for name in table.column_names:
         column = table.column(name).combine_chunks()
         values = _json_values(column, f"params[{name!r}]", label)
-        own = pc.binary_join_element_wise(f"{canonical_json(name)}:", values, "")
-        pieces[name] = pc.fill_null(own, pieces[name]) if name in pieces else own
-    ordered = [pieces[key] for key in sorted(pieces)]
-    inside = pc.binary_join_element_wise(*ordered, ",", null_handling="skip")
-    return pc.binary_join_element_wise("{", inside, "}", "")
+        own = pc.binary_join_element_wise(f",{canonical_json(name)}:", values, "")
+        pieces[name] = pc.fill_null(own, pieces.get(name, ""))
+    # Each piece brings its comma: joining with commas and skipping NULL drops rows of NULL only.
+    inside = pc.binary_join_element_wise(*(pieces[key] for key in sorted(pieces)), "")
+    return pc.binary_join_element_wise("{", pc.utf8_ltrim(inside, ","), "}", "")
 
 
 def _json_values(column: pa.Array, where: str, label: str) -> pa.Array:

@@ -117,7 +117,7 @@ def unify(one: str, other: str, values: Iterable[Any] = ()) -> str:
 def first_conflict(values: Sequence[Any]) -> tuple[int, str, str] | None:
     """Return the first value that makes a column JSON, by number, and the kinds before it and of it.
 
-    None where nothing differs: then the column is JSON because all of its values nest.
+    None where nothing differs: then the column is JSON because its values nest.
     """
     before: str | None = None
     for number, value in enumerate(values):
@@ -125,7 +125,8 @@ def first_conflict(values: Sequence[Any]) -> tuple[int, str, str] | None:
             continue
         kind = _kind(value)
         joined = kind if before is None else unify(before, kind, values[: number + 1])
-        if before is not None and joined == "json" and (before, kind) != ("json", "json"):
+        # Empty lists differ from no JSON.
+        if before is not None and joined == "json" and {before, kind} - {"json", "list:null"}:
             return number, before, kind
         before = joined
     return None
@@ -273,11 +274,12 @@ def _json_value(value: Any) -> Any:
         return {key: _json_value(item) for key, item in value.items()}
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, dt.datetime):
+    if isinstance(value, (dt.datetime, dt.time)):
         # As DuckDB writes it, so that a column reads the same whichever of the two made it JSON.
-        zone = "" if value.tzinfo is None else "+00"
-        return value.replace(tzinfo=None).isoformat(" ") + zone
-    if isinstance(value, (dt.date, dt.time)):
+        naive = value.replace(tzinfo=None)
+        text = str(naive).rstrip("0") if value.microsecond else str(naive)
+        return text if value.tzinfo is None else f"{text}+00"
+    if isinstance(value, dt.date):
         return value.isoformat()
     if isinstance(value, dt.timedelta):
         return str(value)

@@ -43,8 +43,8 @@ def merged_type(one: str, other: str, is_exact: Callable[[], bool]) -> str:
     is_exact
         Asked whether all whole numbers of both are exact as floats.
     """
-    if one == other:
-        return one
+    if one == other or {one, other} == {"JSON", EMPTY_LISTS}:
+        return one if one != EMPTY_LISTS else other
     if one.endswith("[]") and other.endswith("[]"):
         if EMPTY_LISTS in (one, other):
             return other if one == EMPTY_LISTS else one
@@ -65,11 +65,11 @@ def retyped(quoted: str, before: str, after: str, *, blank: bool) -> str:
     Parameters
     ----------
     blank
-        Whether nothing but NULL and empty lists is stored.
+        Whether nothing but NULL, empty lists and lists of NULL is stored.
     """
     if blank and before.endswith("[]") and after.endswith("[]"):
-        return f"CASE WHEN {quoted} IS NOT NULL THEN []::{after} END"
-    if blank:
+        return f"[NULL::{after[:-2]} FOR item IN {quoted}]"
+    if blank and after != "JSON":
         return f"NULL::{after}"
     return json_expression(quoted, before) if after == "JSON" else f"{quoted}::{after}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from foregsyte_kaggle.opening import bootstrap
 from foregsyte_kaggle.pipelines import registry
 from foregsyte_kaggle.testing import memory_workspace as in_memory
 from foregsyte_kaggle.workspace import Workspace
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -99,3 +102,53 @@ def copy_files(path: Path, folder: Path) -> Path:
     log = path.with_name(path.name + ".wal")
     subprocess.run(["cp", path, *([log] if log.exists() else []), folder], check=True)
     return folder / path.name
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run code in a process of its own, in the test's folder and with this checkout's package.
+
+    The function takes the code and its arguments; it fails the test if the process ends with another
+    status than ``status`` (0 by default; minus the signal for one that was killed).
+    """
+
+    def run(code: str, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+@pytest.fixture
+def hold_ledger() -> Iterator[Callable[[Path], int]]:
+    """Let another process open the workspace of a folder and keep it; gives that process's id."""
+    holders: list[subprocess.Popen[str]] = []
+
+    def hold(folder: Path) -> int:
+        code = "import foregsyte_kaggle as fk, sys; fk.bootstrap(sys.argv[1]); print(); input()"
+        holder = subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        holders.append(holder)
+        assert holder.stdout is not None
+        while holder.stdout.readline() not in ("\n", ""):
+            pass
+        assert holder.poll() is None, "the process that should hold the ledger ended"
+        return holder.pid
+
+    yield hold
+    for holder in holders:
+        holder.communicate("\n", timeout=60)

@@ -58,19 +58,16 @@ class JobControls:
         self.back_button = _button("Back", "Previous page")
         self.forward_button = _button("Forward", "Next page")
         self.number_box = ipywidgets.BoundedIntText(
-            value=1, min=1, max=1, description="Page", style={"description_width": "initial"}
+            value=1, min=1, max=1, description="Page", **_beside_its_label("120px")
         )
-        self.number_box.layout = _layout(width="120px")
         self.pages_label = ipywidgets.Label()
         self.size_box = ipywidgets.Dropdown(
             options=sorted({*PAGE_SIZES, page.query.page_size}),
             value=page.query.page_size,
             description="Rows a page",
-            style={"description_width": "initial"},
+            **_beside_its_label("150px"),
         )
-        self.size_box.layout = _layout(width="150px")
-        self.root = ipywidgets.VBox([])
-        self._arrange()
+        self.root = self._arrange()
         self._observe()
         self._fill(page)
 
@@ -108,7 +105,7 @@ class JobControls:
             and getattr(comm, "kernel", self) is not None
         )
 
-    def _arrange(self) -> None:
+    def _arrange(self) -> Any:
         chips = _row(self.all_chip, *self.chips.values(), self.refresh_button)
         pages = _row(
             self.back_button,
@@ -118,9 +115,11 @@ class JobControls:
             self.size_box,
         )
         style = ipywidgets.HTML(style_to_html(), layout=_layout(display="none"))
-        self.root.children = (style, chips, self.message, self.body, pages)
-        self.root.layout = _layout(width="100%", overflow="visible")
-        self.root.add_class("fk-live")
+        root = ipywidgets.VBox(
+            (style, chips, self.message, self.body, pages),
+            layout=_layout(width="100%", overflow="visible"),
+        )
+        return root.add_class("fk-live")
 
     def _observe(self) -> None:
         self.all_chip.observe(self._on_all, "value")
@@ -199,6 +198,11 @@ def _labelled(name: str, jobs: int, *, pressed: bool) -> str:
 
 def _layout(**kwargs: str) -> Any:
     return ipywidgets.Layout(**kwargs)
+
+
+def _beside_its_label(width: str) -> dict[str, Any]:
+    # Given when made: a layout that is replaced later stays alive with its comm.
+    return {"style": {"description_width": "initial"}, "layout": _layout(width=width)}
 
 
 def _row(*children: Any) -> Any:

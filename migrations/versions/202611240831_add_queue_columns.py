@@ -34,19 +34,10 @@ def upgrade() -> None:
     for name, kind in PLAIN:
         default = "0" if name in COUNTERS else None
         op.add_column("jobs", sa.Column(name, kind, server_default=default))
-    # DuckDB 1.3 refuses ADD COLUMN with NOT NULL, and ALTER after UPDATE in one transaction:
-    # the constraint comes second, the data last.
+    # DuckDB 1.3 refuses ADD COLUMN with NOT NULL. Positions are given when a session opens the ledger:
+    # an UPDATE here would keep later revisions from altering the table in the same transaction.
     for name in COUNTERS:
         op.alter_column("jobs", name, nullable=False)
-    op.execute(
-        """
-        UPDATE jobs SET position = numbered.position
-        FROM (
-            SELECT job_id, row_number() OVER (ORDER BY created_at, job_id) AS position FROM jobs
-        ) AS numbered
-        WHERE numbered.job_id = jobs.job_id
-        """
-    )
 
 
 def downgrade() -> None:

@@ -68,13 +68,14 @@ def import_and_bootstrap() -> Row:
         code = "import foregsyte_kaggle as fk; fk.bootstrap()"
         python(code, folder)
         low, high = alternate(lambda: python(floor, folder), lambda: python(code, folder))
-    return Row("import foregsyte_kaggle, then bootstrap", floor, low, high, "1.1 x", high <= 1.1 * low)
+    return Row(
+        "import foregsyte_kaggle, then bootstrap", floor, low, high, "1.1 x", high <= 1.1 * low
+    )
 
 
 def bootstrap_at_head() -> Row:
     inside = (
-        "import time, {imports}; t = time.perf_counter(); {work}; "
-        "print(time.perf_counter() - t)"
+        "import time, {imports}; t = time.perf_counter(); {work}; print(time.perf_counter() - t)"
     )
     with tempfile.TemporaryDirectory() as folder:
         python("import foregsyte_kaggle as fk; fk.bootstrap()", folder)
@@ -149,7 +150,9 @@ def printed(code: str, folder: str) -> float:
 def describe_machine() -> str:
     names = ("duckdb", "sqlalchemy", "pandas", "pyarrow")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    processors = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    )
     system = f"{platform.system()} {platform.machine()}, {processors} processors"
     return f"{system}, Python {platform.python_version()}, {versions}"
 

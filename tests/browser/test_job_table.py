@@ -237,7 +237,9 @@ def test_error_in_a_callback_is_shown(table: Opened) -> None:
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_everything_is_readable(table: Opened, screenshots: Path, theme: str) -> None:
     table.command("apputils:change-theme", {"theme": f"JupyterLab {theme}"})
-    table.page.locator(f'body[data-jp-theme-name="JupyterLab {theme}"]').wait_for(timeout=WAIT)
+    table.page.locator(f'body[data-jp-theme-name="JupyterLab {theme}"]').wait_for(
+        state="attached", timeout=WAIT
+    )
     table.page.wait_for_timeout(500)  # until its style sheet is in
     table.press("^Forward")
     table.expect("Jobs 11 to 20 of 27")

@@ -464,15 +464,13 @@ def test_a_path_that_duckdb_would_misread_is_refused(
 
 
 def test_a_path_with_other_odd_characters_is_taken() -> None:
-    check_path(Path("/a b/100%/it's/\"quoted\"/試合 ⚽/a#b;c=d&e"))
+    check_path(Path('/a b/100%/it\'s/"quoted"/試合 ⚽/a#b;c=d&e'))
 
 
 # What the file and its connections are like
 
 
-def test_every_connection_is_in_utc(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_connection_is_in_utc(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     query = "SELECT current_setting('TimeZone')"
     with workspace.database.reading() as cursor:

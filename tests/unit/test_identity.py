@@ -119,7 +119,9 @@ def test_encoded_names_of_the_golden_ids_are_what_encode_path_gives() -> None:
 
 
 def test_job_identity_is_the_md5_of_its_canonical_json() -> None:
-    text = '[1,"yolo_ocr","clips","a.mp4",{"a":{"q":1e+300,"y":-0.0,"z":"ü"},"b":[1,2.5,null,true]}]'
+    text = (
+        '[1,"yolo_ocr","clips","a.mp4",{"a":{"q":1e+300,"y":-0.0,"z":"ü"},"b":[1,2.5,null,true]}]'
+    )
     assert json.loads(text) == [1, "yolo_ocr", "clips", "a.mp4", NESTED]
     expected = uuid.UUID(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest())
     assert job_identity("yolo_ocr", "clips", "a.mp4", NESTED) == expected
@@ -156,7 +158,10 @@ names = st.text(
     | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF)
 )
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     # Plain text only: hypothesis' text() without surrogates is what JSON can hold.
     | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -172,8 +177,16 @@ pipeline_ids = st.from_regex(r"[a-z][a-z0-9_]{0,62}", fullmatch=True)
     source=st.none() | st.text(),
     jobs=st.lists(st.tuples(names, params_of_jobs), min_size=1),
 )
-@example(pipeline_id="p", source="\x00\x1f\x7f\x85\u2028\ufeff", jobs=[("\x00\x01\x1f\x7f\x80\u2028\ufeff\\\"'/", {})])
-@example(pipeline_id="p", source=None, jobs=[("".join(map(chr, range(0x250))), {"".join(map(chr, range(0x250))): "\x00"})])
+@example(
+    pipeline_id="p",
+    source="\x00\x1f\x7f\x85\u2028\ufeff",
+    jobs=[("\x00\x01\x1f\x7f\x80\u2028\ufeff\\\"'/", {})],
+)
+@example(
+    pipeline_id="p",
+    source=None,
+    jobs=[("".join(map(chr, range(0x250))), {"".join(map(chr, range(0x250))): "\x00"})],
+)
 @example(pipeline_id="p", source="s", jobs=[(os.fsdecode(bytes(range(1, 256))), {})])
 def test_python_and_sql_agree_on_random_text(
     plain_duckdb: duckdb.DuckDBPyConnection,
@@ -249,7 +262,9 @@ EXPECTED = (
             id="key",
         ),
         pytest.param(
-            {"rate": float("nan")}, "params['rate'] is nan, which JSON cannot hold; use None", id="nan"
+            {"rate": float("nan")},
+            "params['rate'] is nan, which JSON cannot hold; use None",
+            id="nan",
         ),
         pytest.param(
             {"rate": [float("-inf")]},
@@ -289,5 +304,7 @@ def test_params_that_hold_themselves_are_refused() -> None:
 
 def test_canonical_json_of_one_value_names_it_as_told() -> None:
     assert canonical_json(["ü", 1]) == '["ü",1]'
-    with pytest.raises(InvalidArgumentError, match=r"^the threshold is \{1\} of type set; expected"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"^the threshold is \{1\} of type set; expected"
+    ):
         canonical_json({1}, "the threshold")

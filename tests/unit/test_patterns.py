@@ -121,10 +121,19 @@ def test_globbed_files_of_a_folder_are_those_of_pathlib(tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     every = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
-    for pattern in ("*.mp4", "**/*.mp4", "b/*", "b/**/*", "**/c/*", "*/*.mp4", "b*/a.*", "**/[bc]/a.mp4"):
+    for pattern in (
+        "*.mp4",
+        "**/*.mp4",
+        "b/*",
+        "b/**/*",
+        "**/c/*",
+        "*/*.mp4",
+        "b*/a.*",
+        "**/[bc]/a.mp4",
+    ):
         expected = [
             os.fspath(path.relative_to(tmp_path))
             for path in sorted(tmp_path.glob(pattern))
             if path.is_file()
         ]
-        assert sorted(filter(lambda path: matches(pattern, path), every)) == sorted(expected)  # noqa: B023
+        assert sorted(filter(lambda path: matches(pattern, path), every)) == sorted(expected)
