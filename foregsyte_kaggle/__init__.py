@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.models import JobAttempt as JobAttempt
     from foregsyte_kaggle.models import JobStatus as JobStatus
     from foregsyte_kaggle.opening import bootstrap as bootstrap
-    from foregsyte_kaggle.pipelines import pipeline as pipeline
-    from foregsyte_kaggle.pipelines import pipelines as pipelines
+    from foregsyte_kaggle.registry import pipeline as pipeline
+    from foregsyte_kaggle.registry import pipelines as pipelines
     from foregsyte_kaggle.registration import Registration as Registration
     from foregsyte_kaggle.registration import register_jobs as register_jobs
     from foregsyte_kaggle.ledger import retry_jobs as retry_jobs
@@ -68,7 +68,7 @@ _HOMES = {
     "ledger": ("retry_jobs",),
     "models": ("Job", "JobAttempt", "JobStatus"),
     "opening": ("bootstrap",),
-    "pipelines": ("pipeline", "pipelines"),
+    "registry": ("pipeline", "pipelines"),
     "registration": ("Registration", "register_jobs"),
     "runner": ("Run", "run_jobs"),
     "transfer": ("snapshot",),

@@ -108,7 +108,7 @@ def _translate(error: BaseException, path: Path | str | None, doing: str) -> Led
     text = str(original).strip()
     why = text.splitlines()[0] if text else type(original).__name__
     words = text.replace(str(path), "")  # a folder may be named like an error
-    if not _is_about_values(original):
+    if doing == "open" or not _is_about_values(original):
         if "Could not set lock" in words or "used by another process" in words:
             return LedgerLockedError(_locked_message(where, words))
         if "not a valid DuckDB" in words and path and _is_empty(path):
@@ -137,7 +137,7 @@ _MEANINGS: tuple[tuple[str, type[LedgerError], str], ...] = (
         "Open it with the one that wrote it and run EXPORT DATABASE there.",
     ),
     (
-        r"version number|[Ss]torage version|Serialization Error|newer version of DuckDB",
+        r"version number|[Ss]torage [Vv]ersion|Serialization Error|newer version of DuckDB",
         LedgerVersionError,
         "{where} was written by a newer DuckDB than {duckdb}, which cannot read it ({why}). Run "
         "`pip install -U duckdb`, restart the kernel and bootstrap again.",

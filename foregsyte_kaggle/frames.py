@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from foregsyte_kaggle.dataframes import to_dataframe
 from foregsyte_kaggle.errors import ForegsyteError, InvalidArgumentError
 from foregsyte_kaggle.models import JobStatus, Outcome
-from foregsyte_kaggle.pipelines import find_pipeline
+from foregsyte_kaggle.registry import find_pipeline
 from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 

@@ -13,7 +13,7 @@ from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.identity import IDENTITY_SQL, canonical_params, identity_prefix
 from foregsyte_kaggle.ledger import NOW
 from foregsyte_kaggle.origins import note_source
-from foregsyte_kaggle.pipelines import find_pipeline
+from foregsyte_kaggle.registry import find_pipeline
 from foregsyte_kaggle.sources import Inputs, resolve_inputs
 from foregsyte_kaggle.views import arrow_view
 from foregsyte_kaggle.workspace import Workspace, active_workspace

@@ -183,7 +183,9 @@ class _Growing:
         after = self._join(key, stored, merged)
         if after in (stored, None):
             return None, None
-        blank = after == "JSON" and merged != EMPTY_LISTS and self._is_blank(name, stored, str(merged))
+        blank = (
+            after == "JSON" and merged != EMPTY_LISTS and self._is_blank(name, stored, str(merged))
+        )
         if blank:
             # What is stored says nothing of the column's type.
             after = merged

@@ -16,7 +16,7 @@ from foregsyte_kaggle.executors import Events, make_engine
 from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.notices import say
-from foregsyte_kaggle.pipelines import Pipeline, find_pipeline
+from foregsyte_kaggle.registry import Pipeline, find_pipeline
 from foregsyte_kaggle.runs import Run
 from foregsyte_kaggle.worker import PARTIAL_FOLDER
 from foregsyte_kaggle.workspace import Workspace, active_workspace

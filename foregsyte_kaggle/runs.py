@@ -66,7 +66,7 @@ class Run:
             self.failures.items(), key=lambda item: (-item[1][0], item[0])
         ):
             first = message.strip().splitlines()[0][:200] if message.strip() else ""
-            lines.append(f"  {count:,} x {kind}: {first}")
+            lines.append(f"  {count:,} x {kind}{', first' if count > 1 else ''}: {first}")
         return lines
 
     def note(self, written: list[Ended]) -> None:

@@ -19,7 +19,7 @@ from foregsyte_kaggle import database as databases
 from foregsyte_kaggle import workspace as workspaces
 from foregsyte_kaggle.database import Base
 from foregsyte_kaggle.opening import bootstrap
-from foregsyte_kaggle.pipelines import registry
+from foregsyte_kaggle.registry import registered
 from foregsyte_kaggle.testing import memory_workspace as in_memory
 from foregsyte_kaggle.workspace import Workspace
 
@@ -47,11 +47,11 @@ def isolation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith("KAGGLE_"):
             monkeypatch.delenv(name)
-    folder, known = Path.cwd(), dict(registry._registered)
+    folder, known = Path.cwd(), dict(registered._registered)
     yield
     os.chdir(folder)
-    registry._registered.clear()
-    registry._registered.update(known)
+    registered._registered.clear()
+    registered._registered.update(known)
     for left in list(workspaces.open_workspaces.values()):
         left.live_runs.clear()
         left.close()

@@ -78,7 +78,7 @@ class JobTable:
         self._workspace = workspace
         self._query = query
         self._controls: JobControls | None = None
-        self._saved: list[Any] = []
+        self._saved: Any = None
 
     def refresh(self) -> None:
         """Read the ledger again and update what is shown.
@@ -126,7 +126,7 @@ class JobTable:
     def close(self) -> None:
         """Take the live table away, with every channel to the front end; plain tables stay as they are."""
         controls, self._controls = self._controls, None
-        self._saved.clear()
+        self._saved = None
         if controls is not None:
             controls.close()
 
@@ -151,7 +151,10 @@ class JobTable:
         _publish({WIDGET_VIEW: view, "text/plain": ""})
         # A display of its own, since nbconvert drops the HTML beside a widget's view. The style hides it while
         # the live one is there.
-        self._saved.append(_publish(_bundle(page), display_id=True))
+        if self._saved is None:
+            self._saved = _publish(_bundle(page), display_id=True)
+        else:  # under the same name, so that an update reaches every copy
+            self._saved.display(_bundle(page), raw=True)
 
     def _page(self) -> JobPage:
         return self._load(self._query)
@@ -181,8 +184,8 @@ class JobTable:
         return self._controls
 
     def _update_saved(self, page: JobPage) -> None:
-        for handle in self._saved:
-            handle.update(_bundle(page), raw=True)
+        if self._saved is not None:
+            self._saved.update(_bundle(page), raw=True)
 
 
 def _bundle(page: JobPage) -> dict[str, str]:

@@ -99,10 +99,10 @@ def bootstrap_at_head() -> Row:
 
 def worker_start() -> Row:
     from foregsyte_kaggle.executors import Chunk, make_engine
-    from foregsyte_kaggle.pipelines.builtin import file_info
+    from foregsyte_kaggle.registry.builtin import file_info
     from foregsyte_kaggle.worker import Task
 
-    bare = "import foregsyte_kaggle.pipelines.builtin"
+    bare = "import foregsyte_kaggle.registry.builtin"
 
     def ours() -> float:
         events: queue.SimpleQueue[object] = queue.SimpleQueue()

@@ -211,7 +211,7 @@ def test_all_pipelines_run_when_none_is_named(
     for name in ("p", "q", "gone"):
         fk.pipeline(name)(lambda path: {"n": 1})
         fk.register_jobs(make_inputs(2), name)
-    from foregsyte_kaggle.pipelines import registry
+    from foregsyte_kaggle.registry import registry
 
     del registry._registered["gone"]
     made = run(None)

@@ -32,7 +32,7 @@ Persisted = Callable[[Path | None, str], list[tuple[Any, ...]]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 ROOT = Path(__file__).parents[2]
-STORED = sorted(Path(__file__).parent.glob("ledgers/*.duckdb.gz"))
+STORED = sorted(Path(__file__).parent.glob("ledgers/[0-9]*.duckdb.gz"))
 SEED_COLUMNS = [
     ("job_id", "UUID", False),
     ("status", "ENUM('pending', 'running', 'completed', 'failed')", False),

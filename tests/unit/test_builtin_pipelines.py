@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from foregsyte_kaggle.pipelines import builtin
-from foregsyte_kaggle.pipelines.builtin import UnreadableVideoError, file_info, video_info
+from foregsyte_kaggle.registry import builtin
+from foregsyte_kaggle.registry.builtin import UnreadableVideoError, file_info, video_info
 from tests.fixtures import make_tiny_mp4 as maker
 
 pytestmark = pytest.mark.unit

@@ -245,6 +245,10 @@ class Published:
         self.shown.append(data)
         return self
 
+    def display(self, data: dict[str, Any], **kwargs: Any) -> None:
+        assert kwargs == {"raw": True}
+        self.shown.append(data)
+
     def update(self, data: dict[str, Any], **kwargs: Any) -> None:
         assert kwargs == {"raw": True}
         self.updates.append(data)

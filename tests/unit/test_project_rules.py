@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("foregsyte_kaggle", "migrations", "notebooks", "tests")
+TOP_LEVEL = ("alembic.ini", "pyproject.toml", "Makefile", ".ci/run", "README.md")
 SUFFIXES = {".py", ".ipynb", ".mako", ".ini", ".toml", ".html", ".css", ".js"}
 NOT_OURS = {"__pycache__", ".ipynb_checkpoints", "data"}
 
@@ -44,7 +45,7 @@ def source_files() -> list[Path]:
         if path.suffix in SUFFIXES
         and path != Path(__file__).resolve()
         and not NOT_OURS.intersection(path.relative_to(ROOT).parts)
-    )
+    ) + [ROOT / name for name in TOP_LEVEL if (ROOT / name).exists()]
 
 
 def source_text(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import itertools
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -24,13 +25,14 @@ from foregsyte_kaggle.widening import WIDER, merged_type
 pytestmark = pytest.mark.unit
 
 NOON = dt.datetime(2024, 5, 1, 12, 0, 0, 500000)  # noqa: DTZ001 - one without a zone
+FIVE = dt.datetime(1970, 1, 1, 0, 0, 5)  # noqa: DTZ001 - one without a zone
 JOBS = [str(uuid.UUID(int=number)) for number in range(1, 200)]
 
 
 class Store:
     """A result table, as the recording of groups fills it."""
 
-    def __init__(self, database: Database, pipeline_id: str = "p") -> None:
+    def __init__(self, database: Database, pipeline_id: str) -> None:
         self.database = database
         self.pipeline_id = pipeline_id
         self.warnings: list[str] = []
@@ -78,16 +80,18 @@ class Store:
         ]
 
 
-@pytest.fixture
-def database() -> Iterator[Database]:
+@pytest.fixture(scope="module")
+def new_store() -> Iterator[Callable[[], Store]]:
+    """Make empty result tables, all in one ledger."""
     made = memory_database()
-    yield made
+    names = (f"p{number}" for number in itertools.count())
+    yield lambda: Store(made, next(names))
     made.close()
 
 
 @pytest.fixture
-def store(database: Database) -> Store:
-    return Store(database)
+def store(new_store: Callable[[], Store]) -> Store:
+    return new_store()
 
 
 # Types of what one group returns
@@ -129,7 +133,9 @@ def test_values_are_stored_in_their_type_and_come_back(
 
 def test_times_with_a_zone_are_kept_as_moments(store: Store) -> None:
     tokyo = NOON.replace(tzinfo=dt.timezone(dt.timedelta(hours=9)))
-    store.group([{"x": tokyo}], pd.DataFrame({"x": pd.to_datetime([NOON]).tz_localize("Asia/Tokyo")}))
+    store.group(
+        [{"x": tokyo}], pd.DataFrame({"x": pd.to_datetime([NOON]).tz_localize("Asia/Tokyo")})
+    )
     assert store.columns == {"x": "TIMESTAMP WITH TIME ZONE"}
     column = store.arrow().column("x")
     assert column.cast(pa.timestamp("us", "UTC")).to_pylist() == [tokyo, tokyo]
@@ -139,7 +145,7 @@ def test_durations_are_kept(store: Store) -> None:
     store.group([{"x": dt.timedelta(hours=36)}], pd.DataFrame({"x": pd.to_timedelta(["36h"])}))
     assert store.columns == {"x": "INTERVAL"}
     with store.database.reading() as cursor:
-        query = "SELECT epoch(x)::BIGINT FROM results.p"
+        query = f"SELECT epoch(x)::BIGINT FROM {results.table_name(store.pipeline_id)}"
         assert cursor.execute(query).fetchall() == [(36 * 3600,), (36 * 3600,)]
 
 
@@ -235,7 +241,10 @@ def test_column_whose_values_differ_is_json_and_says_so_once(
     found = [row.get("x") for row in store.rows()]
     assert found == [rows[0], None, rows[1], rows[1], rows[0]]
     assert store.warnings == [
-        f"the column 'x' of p is JSON from now on: it was {before}, and job {JOBS[2]} returned {returned}"
+        (
+            f"the column 'x' of {store.pipeline_id} is JSON from now on: it was {before}, "
+            f"and job {JOBS[2]} returned {returned}"
+        )
     ]
 
 
@@ -250,7 +259,10 @@ def test_values_of_one_group_that_differ_are_json_and_it_says_so_once(
     # Times turn into text in Python here, and in SQL above: both write them alike.
     assert [row.get("x") for row in store.rows()] == [None, rows[0], rows[1], rows[0]]
     assert store.warnings == [
-        f"the column 'x' of p is JSON from now on: it was {before}, and job {JOBS[2]} returned {returned}"
+        (
+            f"the column 'x' of {store.pipeline_id} is JSON from now on: it was {before}, "
+            f"and job {JOBS[2]} returned {returned}"
+        )
     ]
 
 
@@ -286,7 +298,19 @@ def test_columns_spelled_differently_by_different_jobs_are_one(store: Store) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ['a "quoted" one', "it's", "<script>", "100%", "select", "rowid", " ", "ü ⚽", "batch", "c0", "x" * 500],
+    [
+        'a "quoted" one',
+        "it's",
+        "<script>",
+        "100%",
+        "select",
+        "rowid",
+        " ",
+        "ü ⚽",
+        "batch",
+        "c0",
+        "x" * 500,
+    ],
 )
 def test_column_may_have_an_awkward_name(store: Store, name: str) -> None:
     store.group([{name: 1}], pd.DataFrame({name: [0.5]}))
@@ -296,7 +320,9 @@ def test_column_may_have_an_awkward_name(store: Store, name: str) -> None:
 
 
 def test_rows_may_have_no_column_and_jobs_no_row(store: Store) -> None:
-    assert store.group([{}], [], None, pd.DataFrame(), pa.table({"x": pa.array([], pa.int8())})) == {}
+    assert (
+        store.group([{}], [], None, pd.DataFrame(), pa.table({"x": pa.array([], pa.int8())})) == {}
+    )
     assert (store.columns, store.rows()) == ({}, [{}])
     ids = [JOBS[0], JOBS[1], JOBS[2]]
     returned = list(zip(ids, ([{}, {}], [], None), strict=True))
@@ -369,14 +395,19 @@ def test_types_of_a_frame_are_kept(store: Store) -> None:
     }
     assert second == {"i8": 2, "u64": 0, "f16": 1.0, "level": 4, "mixed": "a"}
     assert store.warnings == [
-        f"the column 'mixed' of p is JSON from now on: it was BIGINT, and job {JOBS[0]} returned VARCHAR"
+        (
+            f"the column 'mixed' of {store.pipeline_id} is JSON from now on: it was BIGINT, "
+            f"and job {JOBS[0]} returned VARCHAR"
+        )
     ]
 
 
 def test_named_levels_of_an_index_are_columns_and_others_are_not(store: Store) -> None:
     plain = pd.DataFrame({"x": [1]}, index=[9])
     named = pd.DataFrame({"x": [2]}, index=pd.Index(["a"], name="camera"))
-    several = pd.DataFrame({"x": [3]}, index=pd.MultiIndex.from_tuples([("b", 5)], names=["camera", None]))
+    several = pd.DataFrame(
+        {"x": [3]}, index=pd.MultiIndex.from_tuples([("b", 5)], names=["camera", None])
+    )
     assert store.group(plain, named, several) == {}
     assert store.rows() == [{"x": 1}, {"x": 2, "camera": "a"}, {"x": 3, "camera": "b"}]
 
@@ -393,7 +424,7 @@ ARROW: dict[str, tuple[pa.Array, str, list[Any]]] = {
     "bytes view": (pa.array([b"a"], pa.binary_view()), "BLOB", [b"a"]),
     "fixed bytes": (pa.array([b"ab"], pa.binary(2)), "BLOB", [b"ab"]),
     "dictionary": (pa.array(["a", None]).dictionary_encode(), "VARCHAR", ["a", None]),
-    "seconds": (pa.array([5], pa.timestamp("s")), "TIMESTAMP", [dt.datetime(1970, 1, 1, 0, 0, 5)]),
+    "seconds": (pa.array([5], pa.timestamp("s")), "TIMESTAMP", [FIVE]),
     "date64": (pa.array([86_400_000], pa.date64()), "DATE", [dt.date(1970, 1, 2)]),
     "time": (pa.array([5], pa.time32("s")), "TIME", [dt.time(0, 0, 5)]),
     "list": (pa.array([[1, None], None], pa.list_(pa.int8())), "TINYINT[]", [[1, None], None]),
@@ -403,7 +434,7 @@ ARROW: dict[str, tuple[pa.Array, str, list[Any]]] = {
     "list of times": (
         pa.array([[5]], pa.list_(pa.timestamp("s"))),
         "TIMESTAMP[]",
-        [[dt.datetime(1970, 1, 1, 0, 0, 5)]],
+        [[FIVE]],
     ),
     "nothing": (pa.nulls(2), "VARCHAR", [None, None]),
     "struct": (pa.array([{"a": 1, "b": None}]), "JSON", [{"a": 1, "b": None}]),
@@ -482,7 +513,10 @@ def holding_itself() -> list[Any]:
 
 BAD: dict[str, tuple[Any, str]] = {
     "object": ([{"x": object()}], "the column 'x': <object object at 0x"),
-    "rude object": ([{"x": Rude()}], "what the pipeline returned cannot be read: KeyError: 'never'"),
+    "rude object": (
+        [{"x": Rude()}],
+        "what the pipeline returned cannot be read: KeyError: 'never'",
+    ),
     "set": ([{"x": {1}}], "the column 'x': {1} is of type set; expected text, bytes, a number"),
     "half a character": ([{"x": "\ud800"}], "the column 'x': '\\ud800' is not valid Unicode text"),
     "half a key": ([{"x": {"\ud800": 1}}], "the column 'x': '\\ud800' is not valid Unicode text"),
@@ -499,7 +533,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "no name": ([{"": 2}], "a column is named ''; expected printable text"),
     "line break": ([{"a\nb": 2}], "a column is named 'a\\nb'; expected printable text"),
     "frame with job_id": (pd.DataFrame({"job_id": [1]}), "a column is named 'job_id'"),
-    "frame by case": (pd.DataFrame([[1, 2]], columns=["a", "A"]), "the columns 'a' and 'A' differ only"),
+    "frame by case": (
+        pd.DataFrame([[1, 2]], columns=["a", "A"]),
+        "the columns 'a' and 'A' differ only",
+    ),
     "frame by number": (pd.DataFrame([[1]]), "a column is named 0; expected printable text"),
     "frame with a name twice": (
         pd.DataFrame([[1, 2]], columns=["a", "a"]),
@@ -513,7 +550,10 @@ BAD: dict[str, tuple[Any, str]] = {
         pd.DataFrame({"x": pd.period_range("2024", periods=1, freq="Y")}),
         "the column 'x': Period('2024'",
     ),
-    "frame with complex numbers": (pd.DataFrame({"x": [2j]}), "the returned table cannot be stored: "),
+    "frame with complex numbers": (
+        pd.DataFrame({"x": [2j]}),
+        "the returned table cannot be stored: ",
+    ),
     "table with a name twice": (
         pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]),
         "two columns are named 'a'; rename one",
@@ -564,7 +604,7 @@ def test_rows_of_a_retried_job_are_replaced(store: Store) -> None:
 def test_replacing_before_there_is_a_table_does_nothing(store: Store) -> None:
     store.group(None, [], jobs=[0, 1], replaced=[0, 1])
     with store.database.reading() as cursor:
-        assert results.result_columns(cursor, "p") == {}
+        assert results.result_columns(cursor, store.pipeline_id) == {}
 
 
 def test_one_group_with_new_rows_replaced_rows_and_a_widening(store: Store) -> None:
@@ -588,20 +628,18 @@ def test_one_group_with_new_rows_replaced_rows_and_a_widening(store: Store) -> N
     assert len(store.warnings) == 1
 
 
-def test_group_that_fails_to_write_leaves_the_rows_before_it(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_group_that_fails_to_write_leaves_the_rows_before_it(store: Store) -> None:
     store.group([{"x": 1}])
     batches, _, _ = results.gather([(JOBS[1], [{"x": 2}])])
-    results.prepare(store.database, "p", batches, store.warnings.append)
+    results.prepare(store.database, store.pipeline_id, batches, store.warnings.append)
     with pytest.raises(RuntimeError, match="the disk"), store.database.transaction() as connection:
-        results.write(connection, "p", batches, [JOBS[0]])
+        results.write(connection, store.pipeline_id, batches, [JOBS[0]])
         raise RuntimeError("the disk")
     assert store.rows() == [{"x": 1}]
 
 
-def test_tables_of_two_pipelines_are_apart(database: Database) -> None:
-    one, two = Store(database, "one"), Store(database, "two")
+def test_tables_of_two_pipelines_are_apart(new_store: Callable[[], Store]) -> None:
+    one, two = new_store(), new_store()
     one.group([{"x": 1}])
     two.group([{"x": "a"}])
     assert (one.rows(), two.rows()) == ([{"x": 1}], [{"x": "a"}])
@@ -624,11 +662,14 @@ scalars = (
 )
 anything = st.recursive(
     scalars | st.builds(object) | st.just(2j),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 rows_of_a_job = st.lists(
-    st.dictionaries(st.sampled_from(["a", "A", "b", "ü", "job_id"]), anything, max_size=2), max_size=2
+    st.dictionaries(st.sampled_from(["a", "A", "b", "ü", "job_id"]), anything, max_size=2),
+    max_size=2,
 )
 
 
@@ -641,30 +682,20 @@ def equals(stored: Any, returned: Any) -> bool:
     return bool(stored == returned)
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Callable[[], Store]]:
-    made = memory_database()
-    number = iter(range(1_000_000))
-    yield lambda: Store(made, f"p{next(number)}")
-    made.close()
-
-
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=100)
 @given(groups=st.lists(st.lists(rows_of_a_job, min_size=1, max_size=4), min_size=1, max_size=3))
 @example(groups=[[[{"a": None}]], [[{"a": [None]}]], [[{"a": "x"}], [{"A": [[]]}]]])
 @example(groups=[[[{"a": []}]], [[{"a": [float("nan")]}]], [[{"a": {"": b"\xff"}}]]])
 def test_any_values_are_stored_or_fail_alone(
-    shared: Callable[[], Store], groups: list[list[list[dict[str, Any]]]]
+    new_store: Callable[[], Store], groups: list[list[list[dict[str, Any]]]]
 ) -> None:
-    store = shared()
+    store = new_store()
     expected: list[dict[str, Any]] = []
     for group in groups:
         failed = store.group(*group)
         for number, rows in enumerate(group):
             if number not in failed:
                 expected += rows
-            else:
-                assert any("complex" in failed[number] or "object" in failed[number] or row for row in rows)
     if not expected:
         return
     found = store.rows()
@@ -672,7 +703,9 @@ def test_any_values_are_stored_or_fail_alone(
     for stored, returned in zip(found, expected, strict=True):
         values = {name.lower(): value for name, value in stored.items()}
         for name, value in returned.items():
-            if not isinstance(value, (list, dict, dt.datetime, dt.timedelta, dt.time, bytes, type(None))):
+            if not isinstance(
+                value, (list, dict, dt.datetime, dt.timedelta, dt.time, bytes, type(None))
+            ):
                 assert equals(values[name.lower()], value)
         assert len(values) == sum(value is not None for value in returned.values())
     warned = [warning.split("'")[1].lower() for warning in store.warnings]

@@ -1,6 +1,6 @@
 """The pipelines that a run can call: those of the notebook, and the built-in ones."""
 
-from foregsyte_kaggle.pipelines.registry import (
+from foregsyte_kaggle.registry.registered import (
     Pipeline,
     find_pipeline,
     known_pipelines,

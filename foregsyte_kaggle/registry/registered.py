@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError
-from foregsyte_kaggle.pipelines.fingerprints import fingerprint
+from foregsyte_kaggle.registry.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,8 @@ _valid_id = re.compile(r"[a-z][a-z0-9_]{0,62}").fullmatch
 
 #: Built-in pipelines by where they are, so that listing them imports nothing.
 BUILTIN = {
-    "file_info": "foregsyte_kaggle.pipelines.builtin:file_info",
-    "video_info": "foregsyte_kaggle.pipelines.builtin:video_info",
+    "file_info": "foregsyte_kaggle.registry.builtin:file_info",
+    "video_info": "foregsyte_kaggle.registry.builtin:video_info",
 }
 
 

@@ -308,7 +308,10 @@ def _unreadable(path: Path, reason: str) -> UnreadableVideoError:
     return UnreadableVideoError(f"{name}: not a readable video: {reason}")
 
 
-def _refuse_folder(path: Path, pipeline_id: str) -> None:
+def _refuse_folder(path: Path | str, pipeline_id: str) -> None:
+    if isinstance(path, str):  # as ids and URLs come
+        msg = f"{pipeline_id} takes a file, and got the id or URL {path!r}: register paths for it"
+        raise TypeError(msg)
     if path.is_dir():
         msg = f"{path} is a folder and {pipeline_id} takes one file: register with unit='file'"
         raise IsADirectoryError(msg)
