@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import queue
 import shutil
 from concurrent.futures import Executor
@@ -13,6 +14,7 @@ from foregsyte_kaggle.claims import Claims
 from foregsyte_kaggle.environment import cpu_count
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError
 from foregsyte_kaggle.executors import Events, make_engine
+from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.notices import say
@@ -77,7 +79,7 @@ def run_jobs(
     PipelineError
         If the pipeline is unknown, or cannot be sent to, or loaded in, other processes.
     SourceError
-        If the folder of a source is not there now.
+        If the folder of a source is not there now, or no source has the name given.
     RunError
         If the run cannot start, no worker lives long enough to run a job, or with ``on_error="raise"`` a
         job failed.
@@ -89,6 +91,8 @@ def run_jobs(
     ledger.number_new_jobs(chosen.database)
     pipelines = _choose_pipelines(chosen, pipeline_id)
     selections = [(Selection(p.pipeline_id, source), p.code_version) for p in pipelines]
+    if source is not None:
+        _check_source(chosen, source)
     roots = _Roots(chosen)
     roots.check([selection for selection, _ in selections])
     waiting = sum(
@@ -160,7 +164,7 @@ class _Roots(dict[str | None, Path | None]):
                     "SELECT root FROM sources WHERE name = $name", {"name": name}
                 ).fetchall()
             root = rows[0][0] if rows else None
-        folder = None if root is None else self._workspace.directory / root
+        folder = None if root is None else self._workspace.directory / decode_path(root)
         if folder is not None and not folder.is_dir():
             raise SourceError(
                 f"the source {name!r} was at {root}, and there is no such folder now. Attach it again, or "
@@ -180,12 +184,27 @@ def _check_arguments(
     for name, value in (("limit", limit), ("workers", workers), ("max_attempts", max_attempts)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise InvalidArgumentError(f"{name}={value!r}; expected a whole number from 1")
-    if job_timeout is not None and not job_timeout > 0:
+    is_number = isinstance(job_timeout, (int, float)) and not isinstance(job_timeout, bool)
+    if job_timeout is not None and not (is_number and job_timeout > 0):
         raise InvalidArgumentError(
             f"job_timeout={job_timeout!r}; expected seconds above 0, or None"
         )
     if on_error not in {"continue", "raise"}:
         raise InvalidArgumentError(f"on_error={on_error!r}; expected 'continue' or 'raise'")
+
+
+def _check_source(workspace: Workspace, source: str) -> None:
+    with workspace.database.reading() as cursor:
+        known = [
+            name for (name,) in cursor.execute("SELECT name FROM sources ORDER BY name").fetchall()
+        ]
+    if source in known:
+        return
+    near = difflib.get_close_matches(str(source), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise SourceError(
+        f"no source is named {source!r} in this ledger.{hint} It has {known[:20] or 'none yet'}"
+    )
 
 
 def _choose_pipelines(workspace: Workspace, pipeline_id: str | None) -> list[Pipeline]:

@@ -27,17 +27,24 @@ def _text(target: Any) -> str:
         return f"{_text(target.func)}\n{_constant(target.args)} {sorted(target.keywords)}"
     if not inspect.isclass(target) and not inspect.isroutine(target):
         return _text(type(target))
+    if inspect.isclass(target):
+        return _class(target)
     try:
         return textwrap.dedent(inspect.getsource(target))
     except (OSError, TypeError):
         pass
-    if inspect.isclass(target):
-        # Python does not find the source of a class of a notebook's cell, but that of its methods.
-        return "\n".join([target.__qualname__, *map(_member, sorted(vars(target).items()))])
     code = getattr(inspect.unwrap(target), "__code__", None)
     if code is not None:
         return _code(code)
     return f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', target)}"
+
+
+def _class(target: type) -> str:
+    # Member by member: of a class in a notebook's cell Python finds no source, or the wrong one.
+    own = [one for one in target.__mro__ if one.__module__ == target.__module__]
+    return "\n".join(
+        text for one in own for text in (one.__qualname__, *map(_member, sorted(vars(one).items())))
+    )
 
 
 def _member(item: tuple[str, Any]) -> str:

@@ -147,10 +147,11 @@ def as_statuses(
     known = [one.value for one in JobStatus]
     if not isinstance(status, (str, list, tuple, set, frozenset)):
         raise InvalidArgumentError(f"status={status!r}; expected one or several of {known}")
-    wanted = {status} if isinstance(status, str) else set(status)
-    values = {getattr(one, "value", one) for one in wanted}
-    for value in values.difference(known):
-        raise InvalidArgumentError(f"status={value!r} is unknown; expected one of {known}")
+    wanted = [status] if isinstance(status, str) else status
+    values = [getattr(one, "value", one) for one in wanted]
+    for value in values:
+        if value not in known:
+            raise InvalidArgumentError(f"status={value!r} is unknown; expected one of {known}")
     return tuple(one for one in JobStatus if one.value in values)
 
 

@@ -15,6 +15,7 @@ from foregsyte_kaggle.widgets.html import page_to_document, page_to_html
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery, as_statuses
 from foregsyte_kaggle.widgets.paging import load_page
 from foregsyte_kaggle.widgets.text import page_to_text
+from foregsyte_kaggle.widgets.words import visible
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
 if TYPE_CHECKING:
@@ -134,8 +135,8 @@ class JobTable:
         return self.to_text()
 
     def __repr__(self) -> str:
-        filtered = self._query.describe()
-        return f"<JobTable{': ' if filtered else ''}{filtered[:200]}>"
+        filtered = visible(self._query.describe())[:200]
+        return f"<JobTable{': ' if filtered else ''}{filtered}>"
 
     def _repr_mimebundle_(self, **_kwargs: object) -> dict[str, str]:
         return _bundle(self._page())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.worker.context import JobContext, remove_output
 from foregsyte_kaggle.worker.errors import describe, format_traceback, type_name
 from foregsyte_kaggle.worker.output import Tail
@@ -148,7 +149,7 @@ def as_rows(result: Any) -> Any:
 
     Raises
     ------
-    TypeError
+    ResultError
         If it is something else.
     """
     if result is None:
@@ -158,7 +159,7 @@ def as_rows(result: Any) -> Any:
     if isinstance(result, (list, tuple)):
         for number, row in enumerate(result):
             if not isinstance(row, dict):
-                raise TypeError(
+                raise ResultError(
                     f"the pipeline returned a {type(result).__name__} whose item {number} is of type "
                     f"{type(row).__name__}; expected dicts, one a row"
                 )
@@ -172,9 +173,12 @@ def as_rows(result: Any) -> Any:
             "RecordBatch",
         ):
             return result
-    raise TypeError(
+    advice = "Wrap a single value: return {'value': ...}"
+    if isinstance(result, Iterator):
+        advice = "Make its rows first: return list(...)"
+    raise ResultError(
         f"the pipeline returned a {type(result).__name__}; expected a dict (one row), a list of dicts, "
-        "a DataFrame, an Arrow table, or None. Wrap a single value: return {'value': ...}"
+        f"a DataFrame, an Arrow table, or None. {advice}"
     )
 
 

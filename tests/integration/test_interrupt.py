@@ -99,7 +99,7 @@ class Kernel:
         Path("started").mkdir()
         Path("inputs").mkdir()
         for number in range(SHORT + LONG):
-            Path("inputs", f"{number}.txt").touch()
+            Path("inputs", f"{number:02}.txt").touch()
         Path("notebook.py").write_text(NOTEBOOK)
         self.process = subprocess.Popen(
             [sys.executable, "notebook.py", executor, scene],
@@ -152,7 +152,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 60) -> No
 
 
 def started(number: int) -> bool:
-    return any(path.name.startswith(f"{number}-") for path in Path("started").iterdir())
+    return any(path.name.startswith(f"{number:02}-") for path in Path("started").iterdir())
 
 
 def long_jobs_run() -> bool:
@@ -351,7 +351,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealKern
     Path("started").mkdir()
     Path("inputs").mkdir()
     for number in range(SHORT + LONG):
-        Path("inputs", f"{number}.txt").touch()
+        Path("inputs", f"{number:02}.txt").touch()
     real = RealKernel()
     yield real
     real.shut_down()
@@ -392,7 +392,7 @@ def test_pipeline_of_a_cell_runs_in_processes_and_its_prints_are_kept(kernel: Re
     ).split()  # fmt: skip
     assert kernel.run("print(os.getpid() in set(fk.results_frame('p').pid))") == "False\n"
     assert kernel.run("print(*sorted(fk.attempts_frame().output), sep='', end='')") == "".join(
-        sorted(f"printed by {number}\n" for number in range(12))
+        sorted(f"printed by {number:02}\n" for number in range(12))
     )
 
 

@@ -446,3 +446,15 @@ def test_refused_registration_leaves_no_source_behind() -> None:
     refusal("nope", "name_of")
     refusal("clips", "nope")
     assert counts(register_jobs("x/clips", "name_of", name="nope")) == (1, 0, 0)
+
+
+def test_whole_numbers_with_a_gap_are_the_same_params_from_csv_and_dataframe(
+    workspace: Workspace,
+) -> None:
+    Path("a.txt").write_text("a")
+    Path("b.txt").write_text("b")
+    Path("table.csv").write_text("path,k\na.txt,1\nb.txt,\n")
+    assert register_jobs("table.csv", "file_info", name="t").added == 2
+    again = register_jobs(pd.read_csv("table.csv"), "file_info", name="t")
+    assert (again.added, again.unchanged) == (0, 2)
+    assert jobs_frame().params.fillna("").tolist() == ['{"k":1}', ""]

@@ -120,11 +120,11 @@ def test_failures_cost_their_job_alone_and_are_counted_by_kind(
     assert {kind: count for kind, (count, _) in made.failures.items()} == {
         "ValueError": 2,
         "SystemExit": 1,
-        "TypeError": 1,
+        "ResultError": 1,
     }
     lines = made.summary()
     assert lines[0].startswith("p: 2 completed, 4 failed in ")
-    assert lines[1].startswith("  2 x ValueError: bad ")
+    assert lines[1].startswith("  2 x ValueError, first: bad ")
     assert "second line" not in lines[1]
     assert "  1 x SystemExit: the pipeline called sys.exit(gone)" in lines
     assert capsys.readouterr().out.count("x ValueError") == 1
@@ -211,9 +211,9 @@ def test_all_pipelines_run_when_none_is_named(
     for name in ("p", "q", "gone"):
         fk.pipeline(name)(lambda path: {"n": 1})
         fk.register_jobs(make_inputs(2), name)
-    from foregsyte_kaggle.registry import registry
+    from foregsyte_kaggle.registry import registered
 
-    del registry._registered["gone"]
+    del registered._registered["gone"]
     made = run(None)
     assert made.completed == 4
     assert repr(made).startswith("<Run all pipelines: 4 completed")
@@ -757,3 +757,9 @@ def test_two_runs_at_once_never_take_the_same_job() -> None:
     assert attempts.job_id.is_unique
     assert attempts.output.notna().all()
     assert statuses() == {JobStatus.completed.value: 80}
+
+
+def test_unknown_source_is_an_error_that_names_the_nearest(run: Callable[..., fk.Run]) -> None:
+    fk.register_jobs(make_inputs(), "file_info", name="clips")
+    with pytest.raises(SourceError, match=r"no source is named 'clip'.*Did you mean 'clips'\?"):
+        fk.run_jobs("file_info", source="clip")

@@ -164,6 +164,10 @@ def test_times_of_a_row_know_that_they_are_utc(memory_workspace: Workspace) -> N
             "status=3 is unknown; expected one of ['pending', 'running', 'completed', 'failed']",
         ),
         (
+            {"status": [[]]},
+            "status=[] is unknown; expected one of ['pending', 'running', 'completed', 'failed']",
+        ),
+        (
             {"status": 3},
             "status=3; expected one or several of ['pending', 'running', 'completed', 'failed']",
         ),

@@ -264,7 +264,7 @@ def test_tables_are_left_as_they_are(table: object) -> None:
 )
 def test_other_returns_fail_with_what_is_expected(returned: object, said: str) -> None:
     outcome = run_one(lambda path: returned)
-    assert (outcome.outcome, outcome.error_type) == ("failed", "TypeError")
+    assert (outcome.outcome, outcome.error_type) == ("failed", "ResultError")
     assert said in str(outcome.error_message)
     assert "expected" in str(outcome.error_message)
 

@@ -1,0 +1,296 @@
+"""The registry: ids, what is found under them, and fingerprints that change with the code only."""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foregsyte_kaggle import InvalidArgumentError, PipelineError
+from foregsyte_kaggle.registry import find_pipeline, known_pipelines, pipeline, pipelines
+from foregsyte_kaggle.registry.builtin import file_info
+from foregsyte_kaggle.registry.fingerprints import fingerprint
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+
+
+def count_lines(path: Path) -> dict[str, int]:
+    """Count the lines.
+
+    Of a text file.
+    """
+    return {"lines": len(path.read_text().splitlines())}
+
+
+class Model:
+    """Answer 42."""
+
+    def __init__(self, weights: str) -> None:
+        self.weights = weights
+
+    def __call__(self, _path: Path) -> dict[str, int]:
+        return {"answer": 42}
+
+
+# Ids
+
+
+@pytest.mark.parametrize("pipeline_id", ["a", "yolo_ocr", "a1_", "x" * 63])
+def test_id_that_can_name_a_table_is_taken(pipeline_id: str) -> None:
+    assert pipeline(pipeline_id)(count_lines) is count_lines
+    found = find_pipeline(pipeline_id)
+    assert (found.target, found.origin, found.is_class) == (count_lines, "notebook", False)
+    assert pipeline_id in known_pipelines()
+
+
+@pytest.mark.parametrize(
+    "pipeline_id",
+    [
+        "",
+        "A",
+        "1a",
+        "_a",
+        "a-b",
+        "a b",
+        "ü",
+        "a\n",
+        "x" * 64,
+        'a"',
+        "results.a",
+        None,
+        5,
+        count_lines,
+    ],
+    ids=lambda value: f"{value!r:.20}",
+)
+def test_id_that_cannot_name_a_table_is_refused(pipeline_id: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        pipeline(pipeline_id)
+    assert str(caught.value) == (
+        f"pipeline_id={pipeline_id!r} cannot name a table; expected a small letter, then up to 62 small "
+        "letters, digits and underscores, such as 'yolo_ocr'"
+    )
+
+
+@pytest.mark.parametrize("target", [None, "count_lines", 5])
+def test_what_cannot_be_called_is_no_pipeline(target: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        pipeline("a")(target)
+    assert str(caught.value) == f"the pipeline 'a' is {target!r}; expected a function or a class"
+
+
+def test_decorating_again_replaces_also_what_is_built_in() -> None:
+    pipeline("a")(count_lines)
+    pipeline("a")(Model)
+    assert find_pipeline("a").target is Model
+    assert find_pipeline("file_info").target is file_info
+    assert find_pipeline("file_info").origin == "built-in"
+    pipeline("file_info")(count_lines)
+    assert find_pipeline("file_info").target is count_lines
+
+
+def test_class_is_told_from_a_function() -> None:
+    pipeline("a")(Model)
+    pipeline("b")(Model("w"))
+    assert find_pipeline("a").is_class
+    assert not find_pipeline("b").is_class
+
+
+def test_unknown_id_says_what_is_known_and_the_nearest() -> None:
+    pipeline("yolo_ocr")(count_lines)
+    with pytest.raises(PipelineError) as caught:
+        find_pipeline("yolo_orc")
+    assert str(caught.value) == (
+        "there is no pipeline 'yolo_orc'. Did you mean 'yolo_ocr'? Known are file_info, video_info, "
+        "yolo_ocr. Define it first: @foregsyte_kaggle.pipeline('yolo_orc') above a function of a path."
+    )
+    with pytest.raises(PipelineError, match=r"^there is no pipeline '\?'\. Known are file_info, "):
+        find_pipeline("?")
+
+
+@pytest.mark.parametrize("pipeline_id", [None, 5, ["a"], count_lines], ids=lambda v: f"{v!r:.20}")
+def test_id_that_is_no_text_is_an_error_of_ours(pipeline_id: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        find_pipeline(pipeline_id)
+    assert str(caught.value) == (
+        f"pipeline_id={pipeline_id!r:.80} is no text; expected the id that a pipeline is registered under, "
+        "such as 'file_info'"
+    )
+
+
+def test_pipelines_are_listed_with_what_they_are() -> None:
+    pipeline("count_lines")(count_lines)
+    pipeline("model", version="7")(Model)
+    pipeline("nameless")(lambda path: None)
+    frame = pipelines()
+    columns = ["pipeline_id", "origin", "kind", "code_version", "description"]
+    assert frame.columns.tolist() == columns
+    frame = frame.set_index("pipeline_id")
+    assert frame.index.tolist() == ["count_lines", "file_info", "model", "nameless", "video_info"]
+    assert frame.loc["count_lines"].tolist() == [
+        "notebook",
+        "function",
+        fingerprint(count_lines),
+        "Count the lines.",
+    ]
+    assert frame.loc["model"].tolist() == ["notebook", "class", "7", "Answer 42."]
+    assert frame.loc["file_info", "origin"] == "built-in"
+    assert frame.loc["nameless", "description"] == ""
+
+
+# Versions of code
+
+
+def test_version_stands_for_the_code() -> None:
+    pipeline("a", version="2.1")(count_lines)
+    assert find_pipeline("a").code_version == "2.1"
+    pipeline("a", version=3)(count_lines)  # type: ignore[arg-type]
+    assert find_pipeline("a").code_version == "3"
+    pipeline("a", version="")(count_lines)
+    assert find_pipeline("a").code_version == ""
+    pipeline("a")(count_lines)
+    assert find_pipeline("a").code_version == fingerprint(count_lines)
+
+
+def cell(text: str, name: str = "<ipython-input-1>", *, with_source: bool = True) -> Any:
+    """Run text as a notebook does, and return what it names ``target``."""
+    names: dict[str, Any] = {"__name__": "__main__", "functools": functools}
+    if with_source:
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    exec(compile(text, name, "exec"), names)
+    return names["target"]
+
+
+FUNCTION = """
+def target(path, limit=3):
+    found = {word for word in path.split() if word in {"a", "b", "c"}}
+    return {"n": sum(map(lambda x: x * 2, range(limit))), "found": sorted(found)}
+"""
+CLASS = """
+class target:
+    size = 3
+
+    def __init__(self, weights):
+        self.weights = weights
+
+    @staticmethod
+    def double(x):
+        return 2 * x
+
+    @property
+    def name(self):
+        return "m"
+
+    def __call__(self, path):
+        return {"n": self.double(self.size)}
+"""
+PARTIAL = """
+def inner(path, limit):
+    return {"n": limit}
+
+target = functools.partial(inner, limit=object())
+"""
+INSTANCE = """
+class Model:
+    def __call__(self, path):
+        return {"n": 1}
+
+target = Model()
+"""
+CELLS = {"function": FUNCTION, "class": CLASS, "partial": PARTIAL, "instance": INSTANCE}
+each_cell = pytest.mark.parametrize("text", CELLS.values(), ids=CELLS.keys())
+each_source = pytest.mark.parametrize("with_source", [True, False], ids=["source", "no source"])
+
+
+@each_cell
+@each_source
+def test_cell_run_again_has_the_same_fingerprint(text: str, with_source: bool) -> None:
+    first = fingerprint(cell(text, "<ipython-input-1>", with_source=with_source))
+    again = fingerprint(cell(text, "<ipython-input-2>", with_source=with_source))
+    assert first == again
+    assert len(first) == 16
+
+
+CHANGES: dict[str, tuple[str, str, str]] = {
+    "constant": (FUNCTION, "x * 2", "x * 3"),
+    "function that is called": (FUNCTION, "sorted(found)", "list(found)"),
+    "constant of a set": (FUNCTION, '"c"}', '"d"}'),
+    "method": (CLASS, "2 * x", "3 * x"),
+    "property": (CLASS, '"m"', '"n"'),
+    "call": (CLASS, '{"n"', '{"m"'),
+    "attribute of a class": (CLASS, "size = 3", "size = 4"),
+    "function of a partial": (PARTIAL, '{"n"', '{"m"'),
+    "param of a partial": (PARTIAL, "limit=object", "path=object"),
+    "class of an instance": (INSTANCE, '{"n"', '{"m"'),
+}
+
+
+@pytest.mark.parametrize(("text", "old", "new"), CHANGES.values(), ids=CHANGES.keys())
+@each_source
+def test_change_of_the_code_changes_the_fingerprint(
+    text: str, old: str, new: str, with_source: bool
+) -> None:
+    assert old in text
+    before = fingerprint(cell(text, "<ipython-input-1>", with_source=with_source))
+    after = fingerprint(cell(text.replace(old, new), "<ipython-input-2>", with_source=with_source))
+    assert before != after
+
+
+def test_text_in_front_of_a_function_does_not_count() -> None:
+    text = "x = 1\n\n" + FUNCTION
+    assert fingerprint(cell(text, "<ipython-input-3>")) == fingerprint(cell(FUNCTION))
+
+
+def test_indentation_does_not_count() -> None:
+    indented = (
+        "if True:\n" + "\n".join(f"    {line}" for line in FUNCTION.strip().splitlines()) + "\n"
+    )
+    assert fingerprint(cell(indented, "<ipython-input-4>")) == fingerprint(cell(FUNCTION))
+
+
+def test_wrapped_function_has_the_fingerprint_of_the_one_inside() -> None:
+    def logged(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*arguments: Any) -> Any:
+            return function(*arguments)
+
+        return wrapper
+
+    assert fingerprint(logged(count_lines)) == fingerprint(count_lines)
+
+
+def test_functions_written_in_c_have_a_fingerprint() -> None:
+    assert fingerprint(len) == fingerprint(len) != fingerprint(abs)
+
+
+IN_A_SESSION = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tests.unit.test_registry import CELLS, Model, cell, count_lines, fingerprint
+targets = [count_lines, Model, Model("w"), len]
+targets += [cell(text, with_source=way) for text in CELLS.values() for way in (True, False)]
+print(*map(fingerprint, targets))
+"""
+
+
+def test_fingerprints_are_the_same_in_every_session() -> None:
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", IN_A_SESSION, str(ROOT)],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1
+    assert len(found.pop().split()) == 12
