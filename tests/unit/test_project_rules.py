@@ -173,3 +173,11 @@ def test_imports_go_one_way_down_the_layout_table() -> None:
         used = imported_rooms(path) & row_of.keys()
         upwards += [f"{room} -> {other}" for other in used if row_of[other] < row_of[room]]
     assert not upwards, "these imports go up the layout table: move the code, or the line"
+
+
+@pytest.mark.unit
+def test_local_links_of_the_readme_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]

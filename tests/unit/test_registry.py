@@ -205,6 +205,15 @@ class Model:
 
 target = Model()
 """
+SUBCLASS = """
+class Base:
+    def run(self):
+        return 1
+
+class target(Base):
+    def __call__(self, path):
+        return {"n": self.run()}
+"""
 CELLS = {"function": FUNCTION, "class": CLASS, "partial": PARTIAL, "instance": INSTANCE}
 each_cell = pytest.mark.parametrize("text", CELLS.values(), ids=CELLS.keys())
 each_source = pytest.mark.parametrize("with_source", [True, False], ids=["source", "no source"])
@@ -227,6 +236,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "property": (CLASS, '"m"', '"n"'),
     "call": (CLASS, '{"n"', '{"m"'),
     "attribute of a class": (CLASS, "size = 3", "size = 4"),
+    "class above a class": (SUBCLASS, "return 1", "return 2"),
     "function of a partial": (PARTIAL, '{"n"', '{"m"'),
     "param of a partial": (PARTIAL, "limit=object", "path=object"),
     "class of an instance": (INSTANCE, '{"n"', '{"m"'),
