@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.frames import results_frame as results_frame
     from foregsyte_kaggle.frames import sql as sql
     from foregsyte_kaggle.frames import summary_frame as summary_frame
+    from foregsyte_kaggle.ledger import retry_jobs as retry_jobs
     from foregsyte_kaggle.models import Job as Job
     from foregsyte_kaggle.models import JobAttempt as JobAttempt
     from foregsyte_kaggle.models import JobStatus as JobStatus
     from foregsyte_kaggle.opening import bootstrap as bootstrap
-    from foregsyte_kaggle.registry import pipeline as pipeline
-    from foregsyte_kaggle.registry import pipelines as pipelines
     from foregsyte_kaggle.registration import Registration as Registration
     from foregsyte_kaggle.registration import register_jobs as register_jobs
-    from foregsyte_kaggle.ledger import retry_jobs as retry_jobs
+    from foregsyte_kaggle.registry import pipeline as pipeline
+    from foregsyte_kaggle.registry import pipelines as pipelines
     from foregsyte_kaggle.runner import Run as Run
     from foregsyte_kaggle.runner import run_jobs as run_jobs
     from foregsyte_kaggle.transfer import snapshot as snapshot

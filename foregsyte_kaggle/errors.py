@@ -127,44 +127,58 @@ _MEANINGS: tuple[tuple[str, type[LedgerError], str], ...] = (
     (
         "different configuration",
         LedgerLockedError,
-        "{where} is open in this process already, through a plain duckdb.connect. Close that connection, "
-        "and read the open ledger with foregsyte_kaggle.sql(...) instead.",
+        (
+            "{where} is open in this process already, through a plain duckdb.connect. Close that connection, "
+            "and read the open ledger with foregsyte_kaggle.sql(...) instead."
+        ),
     ),
     (
         r"created with an older|created with DuckDB version v0",
         LedgerVersionError,
-        "{where} was written by an old DuckDB, whose files DuckDB {duckdb} does not read any more ({why}). "
-        "Open it with the one that wrote it and run EXPORT DATABASE there.",
+        (
+            "{where} was written by an old DuckDB, whose files DuckDB {duckdb} does not read any more ({why}). "
+            "Open it with the one that wrote it and run EXPORT DATABASE there."
+        ),
     ),
     (
         r"version number|[Ss]torage [Vv]ersion|Serialization Error|newer version of DuckDB",
         LedgerVersionError,
-        "{where} was written by a newer DuckDB than {duckdb}, which cannot read it ({why}). Run "
-        "`pip install -U duckdb`, restart the kernel and bootstrap again.",
+        (
+            "{where} was written by a newer DuckDB than {duckdb}, which cannot read it ({why}). Run "
+            "`pip install -U duckdb`, restart the kernel and bootstrap again."
+        ),
     ),
     (
         r"not a valid DuckDB|existing extension|sqlite_scanner",
         LedgerError,
-        "{where} is not a DuckDB file. Nothing was changed. Move it away to start a new ledger in its "
-        "place, or call bootstrap() on another directory.",
+        (
+            "{where} is not a DuckDB file. Nothing was changed. Move it away to start a new ledger in its "
+            "place, or call bootstrap() on another directory."
+        ),
     ),
     (
         "replaying WAL",
         LedgerError,
-        "the write-ahead log beside {where} is damaged ({why}). Nothing was changed. Copy both files again "
-        "from where they came, or move the .wal file away: what was committed last is lost then.",
+        (
+            "the write-ahead log beside {where} is damaged ({why}). Nothing was changed. Copy both files again "
+            "from where they came, or move the .wal file away: what was committed last is lost then."
+        ),
     ),
     (
         r"Could not read enough bytes|Corrupt|checksum|Failed to load metadata",
         LedgerError,
-        "{where} is truncated or damaged ({why}). Nothing was changed. Copy it again from where it came, "
-        "together with the .wal file beside it, or move it away to start anew.",
+        (
+            "{where} is truncated or damaged ({why}). Nothing was changed. Copy it again from where it came, "
+            "together with the .wal file beside it, or move it away to start anew."
+        ),
     ),
     (
         "database has been invalidated",
         LedgerError,
-        "DuckDB gave {where} up after an earlier error ({why}). What was committed is safe: restart the "
-        "kernel and bootstrap again.",
+        (
+            "DuckDB gave {where} up after an earlier error ({why}). What was committed is safe: restart the "
+            "kernel and bootstrap again."
+        ),
     ),
     (
         r"No space left|[Dd]isk full",
@@ -174,20 +188,26 @@ _MEANINGS: tuple[tuple[str, type[LedgerError], str], ...] = (
     (
         "Is a directory",
         LedgerError,
-        "{where} is a folder, where a file is expected. Move it away, or call bootstrap() on another "
-        "directory.",
+        (
+            "{where} is a folder, where a file is expected. Move it away, or call bootstrap() on another "
+            "directory."
+        ),
     ),
     (
         r"Permission denied|Read-only file system|Cannot open file",
         LedgerError,
-        "{where} cannot be opened or created ({why}). Choose a directory that can be written, for example "
-        "bootstrap('/kaggle/working').",
+        (
+            "{where} cannot be opened or created ({why}). Choose a directory that can be written, for example "
+            "bootstrap('/kaggle/working')."
+        ),
     ),
     (
         r"[Cc]onflict",
         LedgerError,
-        "{where} was changed by an open session at the same time ({why}). Commit or close that session and "
-        "try again.",
+        (
+            "{where} was changed by an open session at the same time ({why}). Commit or close that session and "
+            "try again."
+        ),
     ),
 )
 

@@ -151,7 +151,7 @@ class JobAttempt(Base):
     code_version: Mapped[str | None] = mapped_column(String)
 
     # Millions of rows are appended, so the table itself carries no index.
-    __mapper_args__ = {"primary_key": [attempt_id]}
+    __mapper_args__ = {"primary_key": [attempt_id]}  # noqa: RUF012 - as SQLAlchemy declares it
 
 
 class SourceRecord(Base):

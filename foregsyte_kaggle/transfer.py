@@ -56,7 +56,9 @@ def keep_copy(database: Database, revision: str) -> Path:
     """
     file = database.path
     if file is None:
-        raise LedgerError("the ledger in memory has no folder to keep a copy in; use snapshot(path)")
+        raise LedgerError(
+            "the ledger in memory has no folder to keep a copy in; use snapshot(path)"
+        )
     needed, free = os.stat(file).st_size, shutil.disk_usage(file.parent).free
     if needed > free:
         raise LedgerError(
@@ -70,7 +72,9 @@ def keep_copy(database: Database, revision: str) -> Path:
 def copy_ledger(database: Database, target: Path) -> Path:
     """Copy an open ledger to a new file that appears whole or not at all."""
     if target.exists():
-        raise InvalidArgumentError(f"{target} exists already; choose another name or remove it first")
+        raise InvalidArgumentError(
+            f"{target} exists already; choose another name or remove it first"
+        )
     check_path(target)
     partial = target.with_name(f".{target.name}.partial")
     try:

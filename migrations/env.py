@@ -53,12 +53,16 @@ def run_migrations_online() -> None:
         return
     with borrowed_database(file) as database:
         before = schema.current_revision(database)
-        if destination is not READS_ONLY and before not in (None, destination) and has_jobs(database):
+        if (
+            destination is not READS_ONLY
+            and before not in (None, destination)
+            and has_jobs(database)
+        ):
             print(f"a copy of {file} at revision {before} is {keep_copy(database, before)}")
         _run_alone(database)
 
 
-def _destination() -> str | None | object:
+def _destination() -> object:
     """Return the revision asked for, None for base, READS_ONLY for commands such as `current`."""
     try:
         found = context.get_revision_argument()

@@ -130,7 +130,7 @@ def _unpack(chunk: Chunk, reply: Reply) -> Done | Lost:
         return Lost(chunk, "unloadable", rest[0], rest[1])
     try:
         return Done(chunk, pickle.loads(rest[0]))
-    except BaseException as error:  # noqa: BLE001 - a result's own code runs here
+    except BaseException as error:
         return Lost(chunk, "failed", unreadable(error))
 
 
@@ -157,7 +157,7 @@ def run_remote(
         known.pop(pipeline_id, None)  # that of an earlier run: let go of its model first
         try:
             known[pipeline_id] = (token, Caller(pickle.loads(payload), folder))
-        except BaseException as error:  # noqa: BLE001 - a pipeline's module may raise anything
+        except BaseException as error:
             return ("unloadable", *load_failure(error))
     caller, tails, outcomes = known[pipeline_id][1], ThreadTails(), list[Outcome]()
     with tails.installed():

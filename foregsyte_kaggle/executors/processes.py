@@ -153,7 +153,7 @@ class ProcessEngine:
             return
         try:
             outcomes = pickle.loads(message[2])
-        except BaseException as error:  # noqa: BLE001 - a result's own code runs here
+        except BaseException as error:
             self._events.put(Lost(chunk, "failed", unreadable(error), worker=str(worker.pid)))
         else:
             self._events.put(Done(chunk, outcomes))

@@ -86,7 +86,7 @@ class Caller:
         if key not in self._built:
             try:
                 self._built[key] = self._target(**own)
-            except BaseException as error:  # noqa: BLE001 - a pipeline may raise anything
+            except BaseException as error:
                 self._not_built = (key, error)
 
     def call(self, task: Task, tell: Callable[[int, float], None]) -> tuple[Any, list[str] | None]:

@@ -18,7 +18,7 @@ def describe(error: BaseException) -> str:
     """Return an error's message; never raises."""
     try:
         text = str(error)
-    except Exception as second:  # noqa: BLE001 - an error's own code runs here
+    except Exception as second:
         text = f"(its message cannot be shown: {type(second).__name__})"
     if isinstance(error, SystemExit):
         text = f"the pipeline called sys.exit({text})"
@@ -38,7 +38,7 @@ def format_traceback(error: BaseException) -> str | None:
             [frame for frame in shown.stack if os.path.dirname(frame.filename) != _own_folder]
         )
         return clean("".join(shown.format()), TRACEBACK_CHARACTERS)
-    except Exception:  # noqa: BLE001 - an error's own code runs here
+    except Exception:
         return None
 
 

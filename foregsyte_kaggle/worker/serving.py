@@ -47,7 +47,7 @@ def _receive(tasks: Pipe, received: queue.SimpleQueue[bytes]) -> None:
     while True:
         try:
             data = tasks.read()
-        except BaseException:  # noqa: BLE001 - a worker without its pipe is of no use
+        except BaseException:
             os._exit(TAMPERED)
         if data is None:
             # The notebook's process is gone, or done with this one: end with all children.
@@ -70,7 +70,7 @@ def _serve(received: queue.SimpleQueue[bytes], send: Send, tail: Tail) -> None:
             _, pipeline_id, payload, folder = message
             try:
                 callers[pipeline_id] = Caller(pickle.loads(payload), folder)
-            except BaseException as error:  # noqa: BLE001 - a pipeline's module may raise anything
+            except BaseException as error:
                 callers[pipeline_id] = error
             continue
         _, chunk_id, pipeline_id, tasks, time_box = message
@@ -93,14 +93,14 @@ def pack_outcomes(outcomes: list[Outcome], caller: Caller) -> bytes:
     """Return outcomes as bytes; a result that cannot be sent fails its own job only."""
     try:
         return pickle.dumps(outcomes, protocol=5)
-    except Exception:  # noqa: BLE001 - a result's own code runs here
+    except Exception:
         return pickle.dumps([_sendable(outcome, caller) for outcome in outcomes], protocol=5)
 
 
 def _sendable(outcome: Outcome, caller: Caller) -> Outcome:
     try:
         pickle.dumps(outcome, protocol=5)
-    except Exception as error:  # noqa: BLE001 - a result's own code runs here
+    except Exception as error:
         caller.drop(outcome.output_paths)
         return outcome._replace(
             outcome="failed",

@@ -1,6 +1,5 @@
 """Whatever the order of register, run, retry and reopen, the ledger equals a model of it."""
 
-# ruff: noqa: D101, D102
 from __future__ import annotations
 
 import os
@@ -120,7 +119,11 @@ class Ledger(RuleBasedStateMachine):
         shown = fk.results_frame("p")
         done = {name for name, status in self.status.items() if status == "completed"}
         wanted = sorted((name, self.rows[name], row) for name in done for row in range(2))
-        got = sorted(shown[["input_path", "size", "row"]].itertuples(index=False, name=None)) if done else []
+        got = (
+            sorted(shown[["input_path", "size", "row"]].itertuples(index=False, name=None))
+            if done
+            else []
+        )
         assert got == wanted
         if not done:
             assert shown.empty
@@ -129,7 +132,9 @@ class Ledger(RuleBasedStateMachine):
     def attempts_never_change(self) -> None:
         if not hasattr(self, "workspace"):
             return
-        found = fk.sql("SELECT * EXCLUDE (output) FROM job_attempts ORDER BY attempt_id::VARCHAR").astype(str)
+        found = fk.sql(
+            "SELECT * EXCLUDE (output) FROM job_attempts ORDER BY attempt_id::VARCHAR"
+        ).astype(str)
         rows = {row[0]: row for row in found.itertuples(index=False, name=None)}
         assert len(rows) == sum(self.tries.values())
         for row in self.closed:

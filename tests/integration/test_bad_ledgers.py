@@ -31,7 +31,7 @@ pytestmark = pytest.mark.integration
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-STORED = sorted(Path(__file__).parent.glob("ledgers/[0-9]*.duckdb.gz"))[-1]
+STORED = max(Path(__file__).parent.glob("ledgers/[0-9]*.duckdb.gz"))
 
 
 @pytest.fixture
@@ -139,7 +139,12 @@ def test_a_lock_whose_holder_is_unknown_names_no_process() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"path,label\na.mp4,1\n", b"x" * 100_000, b"PAR1" + bytes(9000), b"SQLite format 3\0" + bytes(9000)],
+    [
+        b"path,label\na.mp4,1\n",
+        b"x" * 100_000,
+        b"PAR1" + bytes(9000),
+        b"SQLite format 3\0" + bytes(9000),
+    ],
     ids=["a short text", "a long text", "a table", "another database"],
 )
 def test_a_file_that_is_not_duckdbs_is_left_alone(tmp_path: Path, content: bytes) -> None:
@@ -345,9 +350,7 @@ def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path, place: str) -> Non
         folder = Path("/proc/foregsyte")
         if not folder.parent.is_dir():
             pytest.skip("this system has no /proc")
-    bootstrap_fails(
-        folder, LedgerError, "cannot be made", "Choose a directory that can be written"
-    )
+    bootstrap_fails(folder, LedgerError, "cannot be made", "Choose a directory that can be written")
 
 
 @pytest.fixture

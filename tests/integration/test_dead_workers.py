@@ -1,6 +1,6 @@
 """Jobs that end, hang or damage the process they run in: each costs itself alone, with the reason."""
 
-# ruff: noqa: ARG001, ARG002 - a pipeline takes a path, also where it does not look at it
+# ruff: noqa: ARG002 - a pipeline takes a path, also where it does not look at it
 
 from __future__ import annotations
 

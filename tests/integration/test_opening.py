@@ -103,7 +103,7 @@ def test_a_second_directory_is_refused_while_a_run_works_in_the_first(
     tmp_path: Path, workspace: fk.Workspace
 ) -> None:
     workspace.live_runs.add(uuid.uuid4())
-    with pytest.raises(WorkspaceError, match="a run works in .*; wait for it or stop it"):
+    with pytest.raises(WorkspaceError, match=r"a run works in .*; wait for it or stop it"):
         fk.bootstrap("second")
     assert not (tmp_path / "second").exists()
     assert fk.bootstrap() is workspace
@@ -249,7 +249,9 @@ def test_jobs_that_a_killed_process_left_running_are_pending_again_and_at_the_se
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    query = "SELECT status::VARCHAR, attempts, interruptions, error_type FROM jobs ORDER BY input_path"
+    query = (
+        "SELECT status::VARCHAR, attempts, interruptions, error_type FROM jobs ORDER BY input_path"
+    )
 
     run_python(DIES_WHILE_JOBS_RUN, "first", status=-signal.SIGKILL)
     workspace = fk.bootstrap()
@@ -345,7 +347,7 @@ CONTENT = {
 
 
 def fill(workspace: fk.Workspace) -> None:
-    add_jobs("a", "it's \"b\"", "試合")
+    add_jobs("a", 'it\'s "b"', "試合")
     with workspace.database.transaction() as connection:
         connection.execute(
             "UPDATE jobs SET position = rowid, params = '{\"x\": [1, 2]}', status = 'completed'"
@@ -465,7 +467,7 @@ def test_a_snapshot_over_a_file_that_exists_is_refused(
 @pytest.mark.parametrize("session_is_open", [False, True])
 def test_a_snapshot_that_cannot_be_written_says_so_and_leaves_nothing(
     tmp_path: Path,
-    workspace: fk.Workspace,  # noqa: ARG001
+    workspace: fk.Workspace,
     session_is_open: bool,
 ) -> None:
     (tmp_path / "file").write_text("x")
@@ -483,7 +485,7 @@ def test_a_snapshot_that_cannot_be_written_says_so_and_leaves_nothing(
 @pytest.mark.parametrize("session_is_open", [False, True])
 def test_a_snapshot_that_fails_half_way_leaves_nothing_and_the_next_one_works(
     tmp_path: Path,
-    workspace: fk.Workspace,  # noqa: ARG001
+    workspace: fk.Workspace,
     monkeypatch: pytest.MonkeyPatch,
     session_is_open: bool,
 ) -> None:

@@ -1,6 +1,6 @@
 """One contract over all the places where pipelines run."""
 
-# ruff: noqa: ARG001, ARG002, ARG005 - a pipeline takes a path, also where it does not look at it
+# ruff: noqa: ARG002 - a pipeline takes a path, also where it does not look at it
 
 from __future__ import annotations
 

@@ -439,7 +439,16 @@ def test_an_upgrade_that_has_no_room_for_the_copy_does_not_begin(
 
 @pytest.mark.parametrize(
     "name",
-    ["100%", "%(here)s %s", "it's \"quoted\"", "two  spaces ", "試合 ⚽ é", "a#b;c=d&e", "-x", "$HOME"],
+    [
+        "100%",
+        "%(here)s %s",
+        'it\'s "quoted"',
+        "two  spaces ",
+        "試合 ⚽ é",
+        "a#b;c=d&e",
+        "-x",
+        "$HOME",
+    ],
 )
 def test_a_ledger_in_a_folder_with_an_awkward_name_is_made_upgraded_and_copied(
     tmp_path: Path, name: str
@@ -460,7 +469,7 @@ def test_a_ledger_in_a_folder_with_an_awkward_name_is_made_upgraded_and_copied(
         assert ask(path, "SELECT count(*) FROM jobs") == [(5,)]
 
 
-@pytest.mark.parametrize("name", ["100%", "it's \"quoted\"", "試合 ⚽"])
+@pytest.mark.parametrize("name", ["100%", 'it\'s "quoted"', "試合 ⚽"])
 def test_migrations_in_a_folder_with_an_awkward_name_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -514,7 +523,9 @@ def shell(*arguments: str, config: Path = ROOT / "alembic.ini") -> None:
     """Do what the ``alembic`` command does, in this process."""
     command = alembic.config.CommandLine()
     options = command.parser.parse_args(["-c", str(config), *arguments])
-    command.run_cmd(alembic.config.Config(str(config), cmd_opts=options, stdout=sys.stdout), options)
+    command.run_cmd(
+        alembic.config.Config(str(config), cmd_opts=options, stdout=sys.stdout), options
+    )
 
 
 @pytest.fixture
@@ -524,7 +535,7 @@ def quiet_logging(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet_logging: None) -> Path:  # noqa: ARG001
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet_logging: None) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -644,7 +655,7 @@ def test_the_shell_says_which_process_holds_the_ledger(
 
 
 def test_alembic_uses_the_engine_of_the_open_workspace_and_no_second_one(
-    in_folder: Path,  # noqa: ARG001
+    in_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -672,7 +683,7 @@ def test_alembic_uses_the_engine_of_the_open_workspace_and_no_second_one(
     assert len(fk.jobs_frame()) == 1
 
 
-def test_alembic_waits_for_the_readers_of_the_open_workspace(in_folder: Path) -> None:  # noqa: ARG001
+def test_alembic_waits_for_the_readers_of_the_open_workspace(in_folder: Path) -> None:
     workspace = fk.bootstrap()
     order: list[str] = []
 

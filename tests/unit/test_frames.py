@@ -56,6 +56,8 @@ def read_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     with in_memory(tmp_path_factory.mktemp("read_only")) as made:
         run_some()
         yield made
+    for pipeline_id in ("score", "never_run"):
+        registered._registered.pop(pipeline_id, None)
 
 
 @pytest.fixture

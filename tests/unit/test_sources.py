@@ -345,17 +345,24 @@ columns = st.one_of(
 )
 
 
+def told(column: pa.Array) -> list[Any]:
+    """What a column says of each row: whole numbers that pandas made floats for a gap are whole."""
+    values = [None if value != value else value for value in column.to_pylist()]
+    given = [value for value in values if value is not None]
+    if pa.types.is_floating(column.type) and len(given) < len(values):
+        if given and all(value.is_integer() and abs(value) <= 2**53 for value in given):
+            return [None if value is None else int(value) for value in values]
+    return values
+
+
 @given(st.dictionaries(st.text(), columns, min_size=1, max_size=4))
 @example({'\x00é"\\\u2028': pa.array(['\x00\x1f\x7f"\\', None, "ü"])})
+@example({"x": pa.array([1.0, None, -0.0]), "y": pa.array([1.0, 2.0, 3.0])})
 def test_params_of_columns_are_the_canonical_json_of_each_row(found: dict[str, pa.Array]) -> None:
+    by_column = {name: told(column) for name, column in found.items()}
     rows = [
-        {
-            name: column[number].as_py()
-            for name, column in found.items()
-            if column[number].as_py() is not None
-            and column[number].as_py() == column[number].as_py()
-        }
-        for number in range(3)
+        {name: values[row] for name, values in by_column.items() if values[row] is not None}
+        for row in range(3)
     ]
     made = row_params(pa.table(found), None, "the table")
     assert made is not None

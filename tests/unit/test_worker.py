@@ -1,6 +1,6 @@
 """Calling pipelines by the calling convention, and what is kept of what they print, raise and write."""
 
-# ruff: noqa: ARG001, ARG002, ARG005 - a pipeline takes a path, also where it does not look at it
+# ruff: noqa: ARG002 - a pipeline takes a path, also where it does not look at it
 
 from __future__ import annotations
 
