@@ -79,9 +79,7 @@ def read_table(source: Any, params: Mapping[str, Any] | None) -> Manifest:
             # Paths are taken as they are: Arrow knows neither Path objects nor undecodable names.
             column = _input_column([str(name) for name in source.columns], label)
             values = source[column].tolist()
-            table = _whole_again(
-                pa.Table.from_pandas(source.drop(columns=[column]), preserve_index=False)
-            )
+            table = pa.Table.from_pandas(source.drop(columns=[column]), preserve_index=False)
         else:
             table = pa.table(source)
             column = _input_column(table.column_names, label)
@@ -91,24 +89,6 @@ def read_table(source: Any, params: Mapping[str, Any] | None) -> Manifest:
             raise
         raise SourceError(f"{label} cannot be read as a table of inputs: {error}") from error
     return _manifest(label, None, column, values, table, params)
-
-
-def _whole_again(table: pa.Table) -> pa.Table:
-    """Return whole numbers that pandas turned into floats because one is missing as whole numbers.
-
-    Else the same table would give other params, and so other jobs, than the CSV file it came from.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for number, field in enumerate(table.schema):
-        if not (pa.types.is_floating(field.type) and table.column(number).null_count):
-            continue
-        found = table.column(number).drop_null()
-        is_whole = pc.and_(pc.equal(found, pc.trunc(found)), pc.less_equal(pc.abs(found), 2.0**53))
-        if len(found) and pc.all(is_whole).as_py():
-            table = table.set_column(number, field.name, table.column(number).cast(pa.int64()))
-    return table
 
 
 def _manifest(

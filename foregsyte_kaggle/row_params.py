@@ -72,12 +72,23 @@ def _json_values(column: pa.Array, where: str, label: str) -> pa.Array:
         return pa.array(distinct, pa.string()).take(found.indices)
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        if column.null_count and _is_whole(column):
+            # pandas turns whole numbers with a gap into floats; in the CSV they came from they are whole.
+            return column.cast(pa.int64()).cast(pa.string())
         if pc.all(pc.is_finite(column)).as_py():
             # One call for all: the text of numbers holds no comma.
             numbers = pc.fill_null(column, 0).to_numpy(zero_copy_only=False).tolist()
             texts = canonical_json(numbers)[1:-1].split(",")
             return pc.if_else(pc.is_valid(column), pa.array(texts, pa.string()), None)
     return _json_one_by_one(column, where, label)
+
+
+def _is_whole(column: pa.Array) -> bool:
+    import pyarrow.compute as pc
+
+    found = column.drop_null()
+    exact = pc.and_(pc.equal(found, pc.trunc(found)), pc.less_equal(pc.abs(found), 2.0**53))
+    return len(found) > 0 and bool(pc.all(exact).as_py())
 
 
 def _json_one_by_one(column: pa.Array, where: str, label: str) -> pa.Array:

@@ -129,11 +129,11 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
-def hold_ledger() -> Iterator[Callable[[Path], int]]:
-    """Let another process open the workspace of a folder and keep it; gives that process's id."""
+def hold_ledger() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+    """Let another process open the workspace of a folder and keep it, until it is sent a line."""
     holders: list[subprocess.Popen[str]] = []
 
-    def hold(folder: Path) -> int:
+    def hold(folder: Path) -> subprocess.Popen[str]:
         code = "import foregsyte_kaggle as fk, sys; fk.bootstrap(sys.argv[1]); print(); input()"
         holder = subprocess.Popen(
             [sys.executable, "-c", code, str(folder)],
@@ -147,8 +147,9 @@ def hold_ledger() -> Iterator[Callable[[Path], int]]:
         while holder.stdout.readline() not in ("\n", ""):
             pass
         assert holder.poll() is None, "the process that should hold the ledger ended"
-        return holder.pid
+        return holder
 
     yield hold
     for holder in holders:
-        holder.communicate("\n", timeout=60)
+        if holder.poll() is None:
+            holder.communicate("\n", timeout=60)

@@ -263,8 +263,6 @@ def test_saved_table_hides_beside_the_live_one(table: Opened) -> None:
 
 
 def test_closed_table_leaves_the_saved_one(table: Opened) -> None:
-    table.run_code("other = fk.job_table(status='failed')\ndisplay(other)")
-    table.command("notebook:insert-cell-below")
     table.run_code("table.close()")
     table.page.locator(LIVE).wait_for(state="detached", timeout=WAIT)
     assert table.page.locator(".jp-NotebookPanel .fk-saved").is_visible()

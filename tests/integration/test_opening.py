@@ -238,11 +238,14 @@ ledger.begin_run(workspace.database, run_id, "p", "inline", 1, alive=[run_id])
 for interrupted in (False, True):
     ledger.claim(workspace.database, run_id, Selection("p"), code_version="v1", first=1, last=2, limit=2,
                  interrupted=interrupted)
+session = fk.SessionLocal()
+session.add(fk.Job(pipeline_id="p", input_path="not committed"))
+session.flush()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_jobs_that_a_killed_process_left_running_are_pending_again_and_at_the_second_time_failed(
+def test_jobs_that_a_killed_process_left_running_are_pending_again_and_the_second_time_failed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     run_python: Run,
@@ -281,30 +284,6 @@ def test_jobs_that_a_killed_process_left_running_are_pending_again_and_at_the_se
 def rows(workspace: fk.Workspace, query: str) -> list[tuple[Any, ...]]:
     with workspace.database.reading() as cursor:
         return cursor.execute(query).fetchall()
-
-
-def test_what_a_killed_process_committed_is_there(tmp_path: Path, run_python: Run) -> None:
-    run_python(
-        """
-import os, signal
-import foregsyte_kaggle as fk
-workspace = fk.bootstrap()
-with fk.SessionLocal() as session:
-    session.add_all(fk.Job(pipeline_id="p", input_path=str(n)) for n in range(100))
-    session.commit()
-with fk.SessionLocal() as session:
-    session.add(fk.Job(pipeline_id="p", input_path="not committed"))
-    session.flush()
-    with workspace.database.transaction() as connection:
-        connection.execute("INSERT INTO sources VALUES ('s', 'ids', NULL, NULL, now()::TIMESTAMP,"
-                           " now()::TIMESTAMP)")
-    os.kill(os.getpid(), signal.SIGKILL)
-""",
-        status=-signal.SIGKILL,
-    )
-    workspace = fk.bootstrap(tmp_path)
-    assert rows(workspace, "SELECT count(*) FROM jobs") == [(100,)]
-    assert rows(workspace, "SELECT name FROM sources") == [("s",)]
 
 
 def test_bootstrap_again_leaves_the_jobs_of_a_live_run_alone(workspace: fk.Workspace) -> None:
@@ -354,10 +333,8 @@ def fill(workspace: fk.Workspace) -> None:
         )
         connection.execute(
             "CREATE SCHEMA results;"
-            " CREATE TABLE results.p (job_id UUID NOT NULL, x DOUBLE, words VARCHAR[], deep JSON,"
-            " moment TIMESTAMPTZ);"
-            " INSERT INTO results.p SELECT job_id, 0.1, ['a', NULL], '{\"y\": null}', '2026-01-01 00:00Z'"
-            " FROM jobs"
+            " CREATE TABLE results.p (job_id UUID NOT NULL, x DOUBLE, words VARCHAR[], deep JSON);"
+            " INSERT INTO results.p SELECT job_id, 0.1, ['a', NULL], '{\"y\": null}' FROM jobs"
         )
 
 

@@ -647,10 +647,10 @@ def test_the_command_upgrades_a_ledger_from_a_real_shell(tmp_path: Path, run_pyt
 
 
 def test_the_shell_says_which_process_holds_the_ledger(
-    in_folder: Path, hold_ledger: Callable[[Path], int]
+    in_folder: Path, hold_ledger: Callable[[Path], subprocess.Popen[str]]
 ) -> None:
     holder = hold_ledger(in_folder)
-    with pytest.raises(LedgerLockedError, match=f"locked by process {holder}"):
+    with pytest.raises(LedgerLockedError, match=f"locked by process {holder.pid}"):
         shell("upgrade", "head")
 
 

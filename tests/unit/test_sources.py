@@ -349,9 +349,9 @@ def told(column: pa.Array) -> list[Any]:
     """What a column says of each row: whole numbers that pandas made floats for a gap are whole."""
     values = [None if value != value else value for value in column.to_pylist()]
     given = [value for value in values if value is not None]
-    if pa.types.is_floating(column.type) and len(given) < len(values):
-        if given and all(value.is_integer() and abs(value) <= 2**53 for value in given):
-            return [None if value is None else int(value) for value in values]
+    has_gap = pa.types.is_floating(column.type) and 0 < len(given) < len(values)
+    if has_gap and all(value.is_integer() and abs(value) <= 2**53 for value in given):
+        return [None if value is None else int(value) for value in values]
     return values
 
 
