@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.returned_tables import EMPTY_LISTS, columns_of, stored_column
 from foregsyte_kaggle.values import arrow_column, first_conflict, kind_of, plain
+from foregsyte_kaggle.worker.errors import describe
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,13 +92,14 @@ def gather(
     counts: dict[str, int] = {}
     errors: dict[str, ResultError] = {}
     rows: list[tuple[str, dict[str, Any]]] = []
+    known_names: set[tuple[Any, ...]] = set()
     tables: list[ResultBatch] = []
     for job_id, result in results:
         try:
             if result is None:
                 counts[job_id] = 0
             elif isinstance(result, list):
-                checked = [_checked_row(row) for row in result]
+                checked = [_checked_row(row, known_names) for row in result]
                 rows += [(job_id, row) for row in checked]
                 counts[job_id] = len(checked)
             else:
@@ -109,7 +111,7 @@ def gather(
             errors[job_id] = error
         except Exception as error:  # noqa: BLE001 - a result's own code runs here
             errors[job_id] = ResultError(
-                f"what the pipeline returned cannot be read: {type(error).__name__}: {error}"
+                f"what the pipeline returned cannot be read: {type(error).__name__}: {describe(error)}"
             )
     return ([_from_rows(rows)] if rows else []) + _joined(tables), counts, errors
 
@@ -121,8 +123,11 @@ def sql_type(kind: str | None) -> str | None:
     return _OF_KINDS.get(kind) or f"{_OF_KINDS[kind.removeprefix('list:')]}[]"
 
 
-def _checked_row(row: dict[Any, Any]) -> dict[str, Any]:
-    _check_names(list(row))
+def _checked_row(row: dict[Any, Any], known_names: set[tuple[Any, ...]]) -> dict[str, Any]:
+    names = tuple(row)
+    if names not in known_names:
+        _check_names(list(names))
+        known_names.add(names)
     checked = {}
     for column, value in row.items():
         try:
@@ -153,23 +158,31 @@ def _check_names(names: list[Any]) -> None:
 def _from_rows(rows: list[tuple[str, dict[str, Any]]]) -> ResultBatch:
     import pyarrow as pa
 
-    # Jobs may spell a column differently; the first spelling of the batch stands for all.
-    spelling: dict[str, str] = {}
-    columns: dict[str, list[Any]] = {}
-    for number, (_, row) in enumerate(rows):
-        for column, value in row.items():
-            name = spelling.setdefault(column.lower(), column)
-            values = columns.get(name)
-            if values is None:
-                values = columns[name] = [None] * len(rows)
-            values[number] = value
     job_ids = [job_id for job_id, _ in rows]
     arrays: dict[str, pa.Array] = {JOB_COLUMN: pa.array(job_ids, pa.string())}
     batch = ResultBatch(None, {})
-    for name, values in columns.items():
+    for name, values in _columns([row for _, row in rows]).items():
         arrays[name] = _add_values(batch, name, values, job_ids)
     batch.table = pa.table(arrays)
     return batch
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    names = set(map(tuple, rows))
+    if len(names) == 1:
+        values = zip(*(row.values() for row in rows), strict=True)
+        return dict(zip(names.pop(), map(list, values), strict=True))
+    # Jobs may spell a column differently; the first spelling of the batch stands for all.
+    spelling: dict[str, str] = {}
+    columns: dict[str, list[Any]] = {}
+    for number, row in enumerate(rows):
+        for column, value in row.items():
+            name = spelling.setdefault(column.lower(), column)
+            found = columns.get(name)
+            if found is None:
+                found = columns[name] = [None] * len(rows)
+            found[number] = value
+    return columns
 
 
 def _add_values(
@@ -233,7 +246,7 @@ def _joined(batches: list[ResultBatch]) -> list[ResultBatch]:
     for group in alike.values():
         first = group[0]
         if len(group) > 1:
-            first.table = pa.concat_tables([batch.table for batch in group])
+            first.table = pa.concat_tables([batch.table for batch in group]).combine_chunks()
             for batch in group[1:]:
                 for name, conflict in batch.conflicts.items():
                     first.conflicts.setdefault(name, conflict)

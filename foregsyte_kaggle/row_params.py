@@ -64,6 +64,8 @@ def _json_values(column: pa.Array, where: str, label: str) -> pa.Array:
 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())
     if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
         return column.cast(pa.string())
     if is_text(column.type):

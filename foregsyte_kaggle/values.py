@@ -68,6 +68,9 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth > DEEPEST:
         raise ResultError(f"it nests deeper than {DEEPEST} levels, or holds itself")
     if isinstance(value, (list, tuple)):
+        types = set(map(type, value))
+        if types <= _AS_THEY_ARE or (types == {int} and max(map(abs, value)) < 2**63):
+            return list(value)
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, dict):
         for key in value:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -319,6 +320,11 @@ def test_missing_values_are_left_out_and_common_params_come_through() -> None:
         {"x": 9, "w": [1]},
         {"x": 2.0, "y": "u", "z": 3, "k": "q", "w": [1]},
     ]
+
+
+def test_short_floats_are_params() -> None:
+    table = pa.table({"id": ["a"], "x": pa.array(np.array([0.5], "float16"))})
+    assert params_of(resolve_inputs(table, name="ids")) == [{"x": 0.5}]
 
 
 def test_nested_values_are_params() -> None:
