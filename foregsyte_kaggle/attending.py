@@ -44,7 +44,7 @@ def attend(workspace: Workspace, run: Run, loop: Loop, engine: Engine, *, progre
     bar = ProgressBar(run.total, run.pipeline_id or "all pipelines", shown=progress)
     begun = time.monotonic()
     broken: BaseException | None = None
-    with _Stop(loop.stopping.set) as stop:
+    with _Stop(loop.stop) as stop:
         thread.start()
         # Asked again, it waits again: the end of a run takes seconds and must not be cut short.
         while not thread.done.is_set():
@@ -52,10 +52,10 @@ def attend(workspace: Workspace, run: Run, loop: Loop, engine: Engine, *, progre
                 _wait(thread.done, run, loop, engine, bar, stop)
             except KeyboardInterrupt:
                 stop.came = True
-                loop.stopping.set()
+                loop.stop()
             except BaseException as error:  # noqa: BLE001 - raised when the run is over
                 broken = error
-                loop.stopping.set()
+                loop.stop()
         thread.join()
     run.seconds = time.monotonic() - begun
     bar.show(run.completed + run.failed, run.failed, run.total)
@@ -80,7 +80,7 @@ def _wait(
     done: threading.Event, run: Run, loop: Loop, engine: Engine, bar: ProgressBar, stop: _Stop
 ) -> None:
     while not done.is_set():
-        if isinstance(engine, InlineEngine):
+        if isinstance(engine, InlineEngine) and not loop.is_stopping:
             with stop.raising():
                 engine.work(0.05)
         else:

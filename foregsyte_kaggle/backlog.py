@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from foregsyte_kaggle.executors import Chunk
-from foregsyte_kaggle.worker import Outcome, Task
+from foregsyte_kaggle.worker import Task
 
 __all__ = ["Backlog", "Mark"]
 
@@ -93,9 +93,9 @@ class Backlog:
         if self._marks:
             self._marks.pop(task.position, None)
 
-    def measure(self, pipeline_id: str, outcomes: list[Outcome]) -> None:
+    def measure(self, pipeline_id: str, seconds: list[float]) -> None:
         """Learn how long a pipeline's jobs take."""
-        mean = sum(outcome.duration_seconds for outcome in outcomes) / len(outcomes)
+        mean = sum(seconds) / len(seconds)
         before = self._paces.get(pipeline_id)
         self._paces[pipeline_id] = mean if before is None else 0.7 * before + 0.3 * mean
 

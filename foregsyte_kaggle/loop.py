@@ -6,7 +6,6 @@ It has a thread of its own, the only one that writes while the run lasts.
 from __future__ import annotations
 
 import queue
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -16,8 +15,20 @@ from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger
 from foregsyte_kaggle.backlog import Backlog
+from foregsyte_kaggle.collector import QuietCollector
 from foregsyte_kaggle.errors import PipelineError, RunError
-from foregsyte_kaggle.executors import Chunk, Done, Engine, Events, Lost, Progress, Started
+from foregsyte_kaggle.executors import (
+    OVERDUE_SECONDS,
+    Chunk,
+    Done,
+    Engine,
+    Event,
+    Events,
+    Lost,
+    Part,
+    Progress,
+    Started,
+)
 from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.recording import Ended, record_group
 from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, Task, clean
@@ -85,6 +96,7 @@ class Loop:
         self._warn = warn
         self._backlog = Backlog()
         self._in_flight: dict[int, Chunk] = {}
+        self._long: set[int] = set()
         self._ended: list[Ended] = []
         self._oldest = 0.0
         self._must_flush = False
@@ -96,8 +108,10 @@ class Loop:
         self._last_death: Lost | None = None
         self._has_started = False
         self._first_error: Ended | None = None
+        self._collector = QuietCollector()
         self.fractions: dict[int, float] = {}
-        self.stopping = threading.Event()
+        # Not an Event: a signal handler sets it, which must not wait for a lock.
+        self._is_stopping = False
 
     def run(self) -> str:
         """Work until nothing is left; return how it ended: finished, limit, stopped or error.
@@ -111,6 +125,15 @@ class Loop:
         LedgerError
             If the ledger cannot be written.
         """
+        with QuietCollector() as self._collector:
+            self._work()
+        if self._first_error is not None:
+            return "error"
+        if self._is_stopping:
+            return "stopped"
+        return "limit" if self._claims.limit_reached else "finished"
+
+    def _work(self) -> None:
         while not self._is_over():
             self._submit()
             if not (self._in_flight or self._backlog):
@@ -123,11 +146,15 @@ class Loop:
         if self._is_over():
             self._let_finish(STOP_GRACE_SECONDS)
         self._flush()
-        if self._first_error is not None:
-            return "error"
-        if self.stopping.is_set():
-            return "stopped"
-        return "limit" if self._claims.limit_reached else "finished"
+
+    def stop(self) -> None:
+        """End the run soon; may be called from anywhere, also from a signal handler."""
+        self._is_stopping = True
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether ``stop`` was called."""
+        return self._is_stopping
 
     @property
     def first_error(self) -> Ended | None:
@@ -141,12 +168,12 @@ class Loop:
                 event = self._events.get_nowait()
             except queue.Empty:
                 break
-            if isinstance(event, Done):
+            if isinstance(event, (Part, Done)):
                 self._handle(event)
         self._flush()
 
     def _is_over(self) -> bool:
-        return self.stopping.is_set() or self._first_error is not None
+        return self._is_stopping or self._first_error is not None
 
     # Submitting
 
@@ -158,7 +185,8 @@ class Loop:
         while True:
             pipeline_id = backlog.first()
             depth = backlog.depth(pipeline_id or self._claimed)
-            if len(self._in_flight) >= self._engine.workers * depth:
+            # A worker that is at a long job gets nothing to wait behind it.
+            if len(self._in_flight) + len(self._long) * (depth - 1) >= self._engine.workers * depth:
                 return
             if pipeline_id is None:
                 if not self._claim(self._engine.workers * depth):
@@ -247,7 +275,7 @@ class Loop:
         except queue.Empty:
             pass
 
-    def _handle(self, event: Started | Done | Lost | Progress) -> None:
+    def _handle(self, event: Event) -> None:
         if isinstance(event, Progress):
             if any(
                 event.position == task.position
@@ -257,35 +285,54 @@ class Loop:
                 self.fractions[event.position] = self._told[event.position] = event.fraction
         elif isinstance(event, Started):
             self._deaths, self._has_started = 0, True
-        elif self._in_flight.pop(event.chunk.chunk_id, None) is None:
-            pass  # given up before it came back
-        elif isinstance(event, Done):
-            self._handle_done(event.chunk, event.outcomes)
-        else:
-            self._handle_lost(event)
+        elif isinstance(event, Part):
+            if event.chunk.chunk_id in self._in_flight:
+                self._handle_part(event)
+        elif self._in_flight.pop(event.chunk.chunk_id, None) is not None:
+            # None where it was given up before it came back.
+            self._long.discard(event.chunk.chunk_id)
+            if isinstance(event, Done):
+                self._handle_done(event.chunk, event.outcomes)
+            else:
+                self._handle_lost(event)
 
     def _handle_done(self, chunk: Chunk, outcomes: list[Outcome]) -> None:
         started = len(outcomes)
         if started:
             self._deaths, self._has_started = 0, True
-            self._backlog.measure(chunk.pipeline_id, outcomes)
+            seconds = [outcome.duration_seconds for outcome in outcomes]
+            self._backlog.measure(chunk.pipeline_id, seconds)
+            if started > 1:
+                self._collector.begin()
         for task, outcome in zip(chunk.tasks, outcomes, strict=False):
             self._end(chunk.pipeline_id, task, outcome)
         if started < len(chunk.tasks):
             self._backlog.put_back(chunk.pipeline_id, chunk.tasks[started:])
 
+    def _handle_part(self, part: Part) -> None:
+        chunk, ended = part.chunk, len(part.outcomes)
+        for task, outcome in zip(chunk.tasks[:ended], part.outcomes, strict=True):
+            self._end(chunk.pipeline_id, task, outcome)
+        stays = len(chunk.tasks) - part.returned
+        self._backlog.put_back(chunk.pipeline_id, chunk.tasks[stays:])
+        chunk.tasks = chunk.tasks[ended:stays]
+        if chunk.chunk_id not in self._long:
+            self._long.add(chunk.chunk_id)
+            seconds = [outcome.duration_seconds for outcome in part.outcomes]
+            long = (chunk.time_box or 0.0) + OVERDUE_SECONDS
+            self._backlog.measure(chunk.pipeline_id, [*seconds, long])
+
     def _handle_lost(self, lost: Lost) -> None:
         chunk, tasks = lost.chunk, lost.chunk.tasks
+        if not tasks:  # all were given back before
+            return
         if lost.outcome == "unloadable":
             raise PipelineError(
                 f"the pipeline {chunk.pipeline_id!r} cannot be loaded in a worker: {lost.reason}\n"
                 f"{lost.output or ''}".rstrip()
             )
         if lost.outcome == "broken":
-            raise RunError(
-                f"{lost.reason} Make a new executor, or use executor='processes', which goes on when a "
-                "worker dies."
-            )
+            raise RunError(lost.reason)
         for task in tasks:
             self.fractions.pop(task.position, None)
         if not lost.began and self._is_nobodys_fault(lost):

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foregsyte_kaggle.errors import ResultError
+from foregsyte_kaggle.kinds import arrow_column, first_conflict, kind_of
 from foregsyte_kaggle.returned_tables import EMPTY_LISTS, columns_of, stored_column
-from foregsyte_kaggle.values import arrow_column, first_conflict, kind_of, plain
-from foregsyte_kaggle.worker.errors import describe
+from foregsyte_kaggle.values import plain, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,7 +111,7 @@ def gather(
             errors[job_id] = error
         except Exception as error:  # noqa: BLE001 - a result's own code runs here
             errors[job_id] = ResultError(
-                f"what the pipeline returned cannot be read: {type(error).__name__}: {describe(error)}"
+                f"what the pipeline returned cannot be read: {shown(error)}"
             )
     return ([_from_rows(rows)] if rows else []) + _joined(tables), counts, errors
 

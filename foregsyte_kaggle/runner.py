@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import queue
 import shutil
 from concurrent.futures import Executor
@@ -14,10 +13,11 @@ from foregsyte_kaggle.claims import Claims
 from foregsyte_kaggle.environment import cpu_count
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError
 from foregsyte_kaggle.executors import Events, make_engine
+from foregsyte_kaggle.filters import check_source
 from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
-from foregsyte_kaggle.notices import say
+from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.registry import Pipeline, find_pipeline
 from foregsyte_kaggle.runs import Run
 from foregsyte_kaggle.worker import PARTIAL_FOLDER
@@ -88,11 +88,10 @@ def run_jobs(
     """
     chosen = active_workspace(workspace)
     _check_arguments(limit, workers, job_timeout, max_attempts, on_error)
-    ledger.number_new_jobs(chosen.database)
+    ledger.settle(chosen.database, chosen.live_runs)
     pipelines = _choose_pipelines(chosen, pipeline_id)
     selections = [(Selection(p.pipeline_id, source), p.code_version) for p in pipelines]
-    if source is not None:
-        _check_source(chosen, source)
+    check_source(chosen.database, source)
     roots = _Roots(chosen)
     roots.check([selection for selection, _ in selections])
     waiting = sum(
@@ -182,29 +181,16 @@ def _check_arguments(
     on_error: str,
 ) -> None:
     for name, value in (("limit", limit), ("workers", workers), ("max_attempts", max_attempts)):
-        if value is not None and (not isinstance(value, int) or value < 1):
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if value is not None and not (is_whole and value >= 1):
             raise InvalidArgumentError(f"{name}={value!r}; expected a whole number from 1")
     is_number = isinstance(job_timeout, (int, float)) and not isinstance(job_timeout, bool)
     if job_timeout is not None and not (is_number and job_timeout > 0):
         raise InvalidArgumentError(
             f"job_timeout={job_timeout!r}; expected seconds above 0, or None"
         )
-    if on_error not in {"continue", "raise"}:
+    if on_error not in ("continue", "raise"):
         raise InvalidArgumentError(f"on_error={on_error!r}; expected 'continue' or 'raise'")
-
-
-def _check_source(workspace: Workspace, source: str) -> None:
-    with workspace.database.reading() as cursor:
-        known = [
-            name for (name,) in cursor.execute("SELECT name FROM sources ORDER BY name").fetchall()
-        ]
-    if source in known:
-        return
-    near = difflib.get_close_matches(str(source), known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise SourceError(
-        f"no source is named {source!r} in this ledger.{hint} It has {known[:20] or 'none yet'}"
-    )
 
 
 def _choose_pipelines(workspace: Workspace, pipeline_id: str | None) -> list[Pipeline]:
@@ -230,7 +216,8 @@ def _nothing_pending(workspace: Workspace, pipeline_id: str | None, source: str 
     if source is not None:
         text += f" and source {source!r}"
     if counts["failed"]:
+        them = "it" if counts["failed"] == 1 else "them"
         text += (
-            f"; {counts['failed']:,} job(s) failed before, retry_jobs() makes them pending again"
+            f"; {counted(counts['failed'], 'job')} failed before, retry_jobs() makes {them} pending again"
         )
     return text

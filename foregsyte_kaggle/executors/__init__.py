@@ -9,18 +9,32 @@ from __future__ import annotations
 from concurrent.futures import Executor
 
 from foregsyte_kaggle.errors import InvalidArgumentError
-from foregsyte_kaggle.executors.contract import Chunk, Done, Engine, Events, Lost, Progress, Started
+from foregsyte_kaggle.executors.contract import (
+    OVERDUE_SECONDS,
+    Chunk,
+    Done,
+    Engine,
+    Event,
+    Events,
+    Lost,
+    Part,
+    Progress,
+    Started,
+)
 from foregsyte_kaggle.executors.futures import FutureEngine
 from foregsyte_kaggle.executors.local import InlineEngine, ThreadEngine
 from foregsyte_kaggle.executors.processes import ProcessEngine
 
 __all__ = [
+    "OVERDUE_SECONDS",
     "Chunk",
     "Done",
     "Engine",
+    "Event",
     "Events",
     "InlineEngine",
     "Lost",
+    "Part",
     "Progress",
     "Started",
     "make_engine",

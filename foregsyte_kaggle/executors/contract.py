@@ -12,24 +12,29 @@ from foregsyte_kaggle.errors import PipelineError
 from foregsyte_kaggle.worker import Outcome, Task, describe
 
 __all__ = [
+    "OVERDUE_SECONDS",
     "Chunk",
     "Done",
     "Engine",
     "Event",
     "Events",
     "Lost",
+    "Part",
     "Progress",
     "Started",
     "dump_target",
     "unreadable",
 ]
 
+#: A job that takes this long in a chunk holds up nothing any more.
+OVERDUE_SECONDS = 0.1
+
 _chunk_ids = itertools.count(1)
 
 
 @dataclass
 class Chunk:
-    """Jobs of one pipeline that travel together."""
+    """Jobs of one pipeline that travel together; its owner is the loop."""
 
     pipeline_id: str
     tasks: list[Task]
@@ -44,6 +49,19 @@ class Done:
 
     chunk: Chunk
     outcomes: list[Outcome]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A chunk takes long: here is what ended, and the last of its jobs, which will not be begun.
+
+    Either may be nothing. One job goes on, or none; its ``Done`` or ``Lost`` comes later.
+    """
+
+    chunk: Chunk
+    outcomes: list[Outcome]
+    returned: int
+    """How many of the last jobs are not begun."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +97,7 @@ class Progress:
     fraction: float
 
 
-Event = Started | Done | Lost | Progress
+Event = Started | Part | Done | Lost | Progress
 Events = queue.SimpleQueue[Event]
 
 
@@ -111,10 +129,10 @@ class Engine(Protocol):
         """
 
     def check(self) -> None:
-        """Look after time limits and dead workers; called several times a second."""
+        """Look after time limits, dead workers and chunks that take long; called several times a second."""
 
     def hold(self) -> None:
-        """Begin no further chunk, if that is possible; those not begun come back with no outcome."""
+        """Begin no further job, and give back what ended and what has not begun."""
 
     def close(self, *, kill: bool) -> None:
         """Let go of all workers; with ``kill`` also of those that work. Nothing comes after it."""

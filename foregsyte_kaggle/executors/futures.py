@@ -15,16 +15,17 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
-from contextlib import ExitStack
 from typing import Any
 
 from foregsyte_kaggle.errors import RunError
 from foregsyte_kaggle.executors.contract import Chunk, Done, Events, Lost, dump_target, unreadable
-from foregsyte_kaggle.executors.local import run_here
-from foregsyte_kaggle.worker import Caller, Outcome, Task, ThreadTails, describe, run_tasks
+from foregsyte_kaggle.executors.local import Underway
+from foregsyte_kaggle.worker import Caller, Task, ThreadTails, Work, describe, run_tasks
 from foregsyte_kaggle.worker.serving import load_failure, pack_outcomes
 
 __all__ = ["FutureEngine", "run_remote"]
+
+ADVICE = "Make a new one, or use executor='processes', which goes on when a worker dies."
 
 Reply = tuple[str, Any, Any]
 
@@ -41,21 +42,16 @@ class FutureEngine:
         self.workers = getattr(executor, "_max_workers", None) or workers
         self._executor = executor
         self._events = events
-        self._is_here = isinstance(executor, ThreadPoolExecutor)
-        self._targets: dict[str, tuple[Callable[..., Any], str]] = {}
-        self._remote: dict[str, tuple[str, str, bytes, str]] = {}
-        self._threads = threading.local()
-        self._callers: list[Caller] = []
-        self._tails = ThreadTails()
-        self._listening = ExitStack()
+        self._here = Underway(events) if isinstance(executor, ThreadPoolExecutor) else None
         self._is_listening = False
+        self._remote: dict[str, tuple[str, str, bytes, str]] = {}
         self._futures: dict[Future[Any], Chunk] = {}
-        self._held = False
 
     def add_pipeline(self, pipeline_id: str, target: Callable[..., Any], folder: str) -> None:
         """Keep what is called, or the bytes that other processes make it from."""
-        self._targets[pipeline_id] = (target, folder)
-        if not self._is_here:
+        if self._here is not None:
+            self._here.add_pipeline(pipeline_id, target, folder)
+        else:
             payload = dump_target(pipeline_id, target)
             self._remote[pipeline_id] = (pipeline_id, uuid.uuid4().hex, payload, folder)
 
@@ -63,50 +59,41 @@ class FutureEngine:
         """Hand a chunk to the executor."""
         begun = time.monotonic()
         try:
-            if self._is_here:
+            if self._here is not None:
                 if not self._is_listening:
-                    self._listening.enter_context(self._tails.installed())
+                    self._here.listen()
                     self._is_listening = True
-                future: Future[Any] = self._executor.submit(self._run_here, chunk)
+                future: Future[Any] = self._executor.submit(self._here.run, chunk)
             else:
                 future = self._executor.submit(
                     run_remote, *self._remote[chunk.pipeline_id], chunk.tasks, chunk.time_box
                 )
         except Exception as error:
             raise RunError(
-                f"the {self.name} takes no more work: {type(error).__name__}: {describe(error)}. Make a "
-                "new one, or use executor='processes', which goes on when a worker dies."
+                f"the {self.name} takes no more work: {type(error).__name__}: {describe(error)}. "
+                + ADVICE
             ) from error
         self._futures[future] = chunk
         future.add_done_callback(lambda done: self._finish(done, begun))
 
     def check(self) -> None:
-        """Do nothing: no job here can be ended."""
+        """Take jobs back from chunks that take long, where they run in this process."""
+        if self._here is not None:
+            self._here.give_back(overdue=True)
 
     def hold(self) -> None:
         """Cancel what the executor has not begun."""
-        self._held = True
         for future in list(self._futures):
             future.cancel()
+        if self._here is not None:
+            self._here.is_held = True
+            self._here.give_back(overdue=False)
 
     def close(self, *, kill: bool) -> None:
         """Leave the executor to its owner; what still works there is dropped."""
         self.hold()
-        if kill:
-            for caller in self._callers:
-                caller.abandoned = True
-        self._listening.close()
-
-    def _run_here(self, chunk: Chunk) -> None:
-        if self._held:
-            self._events.put(Done(chunk, []))
-            return
-        callers: dict[str, Caller] = self._threads.__dict__
-        if chunk.pipeline_id not in callers:
-            callers[chunk.pipeline_id] = Caller(*self._targets[chunk.pipeline_id])
-            self._callers.append(callers[chunk.pipeline_id])
-        name = threading.current_thread().name
-        run_here(chunk, callers[chunk.pipeline_id], self._tails, name, self._events)
+        if self._here is not None:
+            self._here.leave(working=kill)
 
     def _finish(self, future: Future[Any], begun: float) -> None:
         chunk = self._futures.pop(future)
@@ -115,11 +102,13 @@ class FutureEngine:
             return
         error = future.exception()
         if error is None:
-            if not self._is_here:
+            if self._here is None:
                 self._events.put(_unpack(chunk, future.result()))
             return
         outcome = "broken" if isinstance(error, BrokenExecutor) else "failed"
         reason = f"the {self.name} lost it: {type(error).__name__}: {describe(error)}"
+        if outcome == "broken":
+            reason += f". {ADVICE}"
         seconds = time.monotonic() - begun
         self._events.put(Lost(chunk, outcome, reason, seconds=seconds, began=False))
 
@@ -159,18 +148,17 @@ def run_remote(
             known[pipeline_id] = (token, Caller(pickle.loads(payload), folder))
         except BaseException as error:
             return ("unloadable", *load_failure(error))
-    caller, tails, outcomes = known[pipeline_id][1], ThreadTails(), list[Outcome]()
+    caller, tails, work = known[pipeline_id][1], ThreadTails(), Work(tasks)
     with tails.installed():
         run_tasks(
             caller,
-            tasks,
-            outcomes,
+            work,
             tails,
             str(os.getpid()),
             lambda _position, _fraction: None,
             time_box=time_box,
         )
-    return "done", pack_outcomes(outcomes, caller), None
+    return "done", pack_outcomes(work.finish(), caller), None
 
 
 def _refuse_fork(executor: Executor) -> None:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from foregsyte_kaggle.executors.contract import (
+    OVERDUE_SECONDS,
     Chunk,
     Done,
     Events,
     Lost,
+    Part,
     Progress,
     Started,
     dump_target,
@@ -20,6 +22,7 @@ from foregsyte_kaggle.executors.contract import (
 )
 from foregsyte_kaggle.executors.guard import Guard
 from foregsyte_kaggle.executors.workers import WorkerEnd, WorkerProcess
+from foregsyte_kaggle.worker import Outcome
 
 __all__ = ["ProcessEngine"]
 
@@ -56,17 +59,18 @@ class ProcessEngine:
         pipeline_id = chunk.pipeline_id
         with self._lock:
             usable = [one for one in self._running if one.is_usable]
-            worker = min(usable, key=lambda one: len(one.chunks), default=None)
+            worker = min(usable, key=lambda one: (one.is_overdue, len(one.chunks)), default=None)
             if worker is None or (worker.chunks and len(usable) < self.workers):
                 worker = self._start()
             worker.chunks.append(chunk)
+            worker.overdue = None  # so that it is asked again
             if pipeline_id not in worker.known:
                 worker.known.add(pipeline_id)
                 worker.send(("pipeline", pipeline_id, *self._pipelines[pipeline_id]))
             worker.send(("run", chunk.chunk_id, pipeline_id, chunk.tasks, chunk.time_box))
 
     def check(self) -> None:
-        """Kill what takes too long, notice who died, and keep their output small."""
+        """Kill what takes too long, take back what waits behind it, and notice who died."""
         now = time.monotonic()
         with self._lock:
             workers = list(self._running)
@@ -76,15 +80,24 @@ class ProcessEngine:
                 self._check_ended(worker, now)
                 continue
             with self._lock:
-                if self._job_timeout is None or worker.began is None or not worker.chunks:
-                    continue
-                allowed = self._job_timeout + (worker.chunks[0].time_box or 0.0)
-                if now - worker.began > allowed:
-                    worker.timed_out = worker.chunks[0]
-                    worker.kill()
+                if worker.began is not None and worker.chunks:
+                    self._check_time(worker, now - worker.began)
+
+    def _check_time(self, worker: WorkerProcess, seconds: float) -> None:
+        current = worker.chunks[0]
+        boxed = current.time_box or 0.0
+        if self._job_timeout is not None and seconds > self._job_timeout + boxed:
+            worker.timed_out = current
+            worker.kill()
+        elif seconds > boxed + OVERDUE_SECONDS and not worker.is_overdue:
+            worker.send(("give back",))
+            worker.overdue = current
 
     def hold(self) -> None:
-        """Do nothing: what waits in a worker is short, and ends in the moment that a Stop gives."""
+        """Have all workers give back what has not begun."""
+        with self._lock:
+            for worker in self._running:
+                worker.send(("give back",))
 
     def close(self, *, kill: bool) -> None:
         """End all workers; those that work only with ``kill``."""
@@ -143,20 +156,25 @@ class ProcessEngine:
         worker.close_pipe()
 
     def _take_reply(self, worker: WorkerProcess, message: tuple[Any, ...]) -> None:
+        kind, chunk_id, *rest = message
         with self._lock:
             if worker.is_buried:
                 return
-            worker.began = None
-            chunk = worker.chunks.popleft()
-        if message[0] == "unloadable":
-            self._events.put(Lost(chunk, "unloadable", message[2], message[3]))
-            return
-        try:
-            outcomes = pickle.loads(message[2])
-        except BaseException as error:
-            self._events.put(Lost(chunk, "failed", unreadable(error), worker=str(worker.pid)))
+            chunk = next(one for one in worker.chunks if one.chunk_id == chunk_id)
+            if kind != "part":
+                if chunk is worker.chunks[0]:
+                    worker.began = None
+                worker.chunks.remove(chunk)
+        if kind == "part":
+            outcomes = [_unpack(position, packed, worker) for position, packed in rest[0]]
+            self._events.put(Part(chunk, outcomes, rest[1]))
+        elif kind == "unloadable":
+            self._events.put(Lost(chunk, "unloadable", rest[0], rest[1]))
         else:
-            self._events.put(Done(chunk, outcomes))
+            try:
+                self._events.put(Done(chunk, pickle.loads(rest[0])))
+            except BaseException as error:
+                self._events.put(Lost(chunk, "failed", unreadable(error), worker=str(worker.pid)))
 
     def _bury(self, worker: WorkerProcess) -> None:
         """Tell what became of the chunks of a worker that is gone."""
@@ -196,3 +214,21 @@ class ProcessEngine:
         return Lost(
             chunk, outcome, reason, how.output, seconds, began=has_begun, worker=str(worker.pid)
         )
+
+
+def _unpack(position: int, packed: bytes, worker: WorkerProcess) -> Outcome:
+    try:
+        (outcome,) = pickle.loads(packed)
+    except BaseException as error:
+        return Outcome(
+            position,
+            "failed",
+            time.time(),
+            0.0,
+            None,
+            "ResultError",
+            unreadable(error),
+            worker=str(worker.pid),
+        )
+    else:
+        return outcome  # type: ignore[no-any-return]

@@ -104,6 +104,8 @@ class WorkerProcess:
         """When the current chunk's first job began; None while the worker starts or builds."""
         self.timed_out: Chunk | None = None
         """The chunk that it is killed for."""
+        self.overdue: Chunk | None = None
+        """The chunk whose current job takes long."""
         self.is_leaving = False
         self.is_buried = False
         self.ended_at: float | None = None
@@ -116,6 +118,11 @@ class WorkerProcess:
     def is_usable(self) -> bool:
         """Whether it may be given a chunk."""
         return self.timed_out is None and not self.is_leaving and self.ended_at is None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether its current job takes long, so that others should not wait behind it."""
+        return bool(self.chunks) and self.overdue is self.chunks[0]
 
     def send(self, message: tuple[Any, ...]) -> None:
         """Send a message; one to a worker that is gone is dropped, its listener tells of it."""

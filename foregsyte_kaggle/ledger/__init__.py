@@ -23,6 +23,7 @@ from foregsyte_kaggle.ledger.sessions import (
     end_run,
     has_jobs,
     recover,
+    settle,
     status_counts,
 )
 from foregsyte_kaggle.ledger.sql import NOW, as_uuid
@@ -48,5 +49,6 @@ __all__ = [
     "rerun_changed",
     "retry_jobs",
     "set_progress",
+    "settle",
     "status_counts",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.filters import check_pipeline, check_source
 from foregsyte_kaggle.ledger.sql import NOW, as_uuid, some
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.workspace import Workspace, active_workspace
@@ -52,13 +53,20 @@ def retry_jobs(
     ------
     InvalidArgumentError
         If ``status`` is neither failed nor completed, or an id is not a UUID.
+    PipelineError
+        If there is no such pipeline, neither registered nor in the ledger.
+    SourceError
+        If the ledger has no such source.
     """
+    database = active_workspace(workspace).database
     wanted = getattr(status, "value", status)
-    if wanted not in {"failed", "completed"}:
+    if wanted not in ("failed", "completed"):
         raise InvalidArgumentError(
-            f"status={wanted!r} cannot be retried; expected 'failed' or 'completed' (a pending job runs "
+            f"status={wanted!r:.80} cannot be retried; expected 'failed' or 'completed' (a pending job runs "
             "by itself, and a running one belongs to its run)"
         )
+    check_pipeline(database, pipeline_id)
+    check_source(database, source)
     conditions = ["status = $status::job_status_enum"]
     parameters: dict[str, Any] = {"status": wanted}
     for column, value in (("pipeline_id", pipeline_id), ("source", source)):
@@ -68,9 +76,13 @@ def retry_jobs(
     if job_ids is not None:
         if isinstance(job_ids, (str, uuid.UUID)):
             job_ids = [job_ids]
+        if not isinstance(job_ids, Iterable):
+            raise InvalidArgumentError(
+                f"job_ids={job_ids!r:.80}; expected ids as in jobs_frame().job_id, or None for all"
+            )
         conditions.append("job_id IN (SELECT unnest($job_ids))")
         parameters["job_ids"] = some(as_uuid(job_id) for job_id in job_ids)
-    with active_workspace(workspace).database.transaction() as connection:
+    with database.transaction() as connection:
         return int(
             connection.execute(
                 "UPDATE jobs SET status = 'pending', interruptions = 0, progress = NULL,"

@@ -13,6 +13,8 @@ from foregsyte_kaggle.ledger.sql import NOW, of_dead_runs, some
 from foregsyte_kaggle.models import JobStatus
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from foregsyte_kaggle.database import Database
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "end_run",
     "has_jobs",
     "recover",
+    "settle",
     "status_counts",
 ]
 
@@ -92,6 +95,25 @@ def status_counts(
     return {status.value: found.get(status.value, 0) for status in JobStatus}
 
 
+def settle(database: Database, alive: Iterable[uuid.UUID]) -> None:
+    """Make ready what a run may take, before it looks for it.
+
+    Numbers jobs that were made by hand, and puts back what an earlier run of this process could not put
+    back itself, as when the disk was full.
+    """
+    parameters = {"alive": some(alive)}
+    with database.reading() as cursor:
+        jobs, runs = cursor.execute(
+            "SELECT (SELECT count(*) FROM jobs WHERE position IS NULL"
+            f" OR status = 'running' AND {of_dead_runs('$alive')}),"
+            f" (SELECT count(*) FROM runs WHERE ended_by IS NULL AND {of_dead_runs('$alive')})",
+            parameters,
+        ).fetchall()[0]
+    if jobs or runs:
+        with database.transaction() as connection:
+            _settle(connection, parameters)
+
+
 def begin_run(
     database: Database,
     run_id: uuid.UUID,
@@ -101,14 +123,9 @@ def begin_run(
     *,
     alive: Iterable[uuid.UUID],
 ) -> None:
-    """Note that a run began.
-
-    Numbers jobs that were made by hand, and puts back what an earlier run of this process could not put
-    back itself, as when the disk was full.
-    """
+    """Note that a run began, after what ``settle`` does."""
     with database.transaction() as connection:
-        number_jobs(connection)
-        put_back(connection, of_dead_runs("$alive"), {"alive": some(alive)})
+        _settle(connection, {"alive": some(alive)})
         connection.execute(
             "INSERT INTO runs (run_id, pipeline_id, executor, workers, started_at)"
             f" VALUES ($run_id, $pipeline_id, $executor, $workers, {NOW})",
@@ -118,7 +135,17 @@ def begin_run(
                 "executor": executor,
                 "workers": workers,
             },
-        )
+        ).fetchall()
+
+
+def _settle(connection: DuckDBPyConnection, parameters: dict[str, list[uuid.UUID]]) -> None:
+    number_jobs(connection)
+    put_back(connection, of_dead_runs("$alive"), parameters)
+    connection.execute(
+        f"UPDATE runs SET ended_by = 'error', finished_at = {NOW} WHERE ended_by IS NULL"
+        f" AND {of_dead_runs('$alive')}",
+        parameters,
+    ).fetchall()
 
 
 def end_run(

@@ -7,6 +7,7 @@ from foregsyte_kaggle.worker.calling import Caller, Outcome, Task, as_rows, run_
 from foregsyte_kaggle.worker.context import PARTIAL_FOLDER, JobContext
 from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, describe
 from foregsyte_kaggle.worker.output import OUTPUT_BYTES, Tail, ThreadTails
+from foregsyte_kaggle.worker.work import Work
 
 __all__ = [
     "MESSAGE_CHARACTERS",
@@ -18,6 +19,7 @@ __all__ = [
     "Tail",
     "Task",
     "ThreadTails",
+    "Work",
     "as_rows",
     "clean",
     "describe",

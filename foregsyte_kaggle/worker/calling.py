@@ -13,6 +13,7 @@ from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.worker.context import JobContext, remove_output
 from foregsyte_kaggle.worker.errors import describe, format_traceback, type_name
 from foregsyte_kaggle.worker.output import Tail
+from foregsyte_kaggle.worker.work import Work
 
 __all__ = ["Caller", "Outcome", "Task", "as_rows", "failed_outcome", "run_tasks"]
 
@@ -184,8 +185,7 @@ def as_rows(result: Any) -> Any:
 
 def run_tasks(
     caller: Caller,
-    tasks: list[Task],
-    outcomes: list[Outcome],
+    work: Work,
     tail: Tail,
     worker: str,
     tell: Callable[[int, float], None],
@@ -193,9 +193,9 @@ def run_tasks(
     time_box: float | None = None,
     interrupts: tuple[type[BaseException], ...] = (),
 ) -> None:
-    """Run jobs one after the other and append how each ended, until the time box is full.
+    """Run jobs one after the other and note how each ended, until the time box is full.
 
-    Whatever is appended when this is interrupted has really ended.
+    Whatever is noted when this is interrupted has really ended.
 
     Parameters
     ----------
@@ -205,8 +205,10 @@ def run_tasks(
         Errors that are not the job's, such as the user's Stop, and end this call.
     """
     until = None if time_box is None else time.monotonic() + time_box
-    for task in tasks:
-        if until is not None and outcomes and time.monotonic() >= until:
+    outcomes = work.outcomes
+    while until is None or not outcomes or time.monotonic() < until:
+        task = work.take()
+        if task is None:
             return
         tail.begin()
         started_at, begun = time.time(), time.perf_counter()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
-import queue
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +14,7 @@ from foregsyte_kaggle.worker.calling import Caller, Outcome, run_tasks
 from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, describe, format_traceback
 from foregsyte_kaggle.worker.output import FileTail, Tail
 from foregsyte_kaggle.worker.pipes import TAMPERED, Pipe
+from foregsyte_kaggle.worker.work import Work
 
 __all__ = ["load_failure", "main", "pack_outcomes"]
 
@@ -31,8 +32,6 @@ def main() -> None:
     import faulthandler
 
     faulthandler.enable(2)
-    received: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(tasks, received), daemon=True).start()
     lock = threading.Lock()
 
     def send(message: tuple[Any, ...]) -> None:
@@ -40,10 +39,54 @@ def main() -> None:
         with lock:
             replies.write(data)
 
-    _serve(received, send, FileTail(os.dup(2)))
+    inbox = _Inbox(send)
+    threading.Thread(target=_receive, args=(tasks, inbox), daemon=True).start()
+    _serve(inbox, send, FileTail(os.dup(2)))
 
 
-def _receive(tasks: Pipe, received: queue.SimpleQueue[bytes]) -> None:
+class _Inbox:
+    """What the main thread has to do, which the receiving thread may still give back."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._waiting: deque[tuple[Any, ...]] = deque()
+        self._changed = threading.Condition()
+        self._current: tuple[int, Work, Caller] | None = None
+
+    def put(self, message: tuple[Any, ...]) -> None:
+        with self._changed:
+            self._waiting.append(message)
+            self._changed.notify()
+
+    def get(self) -> tuple[Any, ...]:
+        with self._changed:
+            self._current = None
+            self._changed.wait_for(lambda: self._waiting)
+            return self._waiting.popleft()
+
+    def begin(self, chunk_id: int, work: Work, caller: Caller) -> None:
+        """Note which chunk the main thread works on."""
+        self._current = (chunk_id, work, caller)
+
+    def give_back(self) -> None:
+        """Send back all jobs that have not begun, and the outcomes of those that ended."""
+        with self._changed:
+            messages, current = list(self._waiting), self._current
+            self._waiting = deque(message for message in messages if message[0] != "run")
+        if current is not None:
+            chunk_id, work, caller = current
+
+            def report(ended: list[Outcome], returned: int) -> None:
+                packed = [(one.position, pack_outcomes([one], caller)) for one in ended]
+                self._send(("part", chunk_id, packed, returned))
+
+            work.give_back(report)
+        for message in messages:
+            if message[0] == "run":
+                self._send(("done", message[1], pickle.dumps([])))
+
+
+def _receive(tasks: Pipe, inbox: _Inbox) -> None:
     while True:
         try:
             data = tasks.read()
@@ -54,10 +97,14 @@ def _receive(tasks: Pipe, received: queue.SimpleQueue[bytes]) -> None:
             if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
                 os.killpg(os.getpid(), signal.SIGKILL)
             os._exit(0)
-        received.put(data)
+        message = pickle.loads(data)
+        if message[0] == "give back":
+            inbox.give_back()
+        else:
+            inbox.put(message)
 
 
-def _serve(received: queue.SimpleQueue[bytes], send: Send, tail: Tail) -> None:
+def _serve(inbox: _Inbox, send: Send, tail: Tail) -> None:
     callers: dict[str, Caller | BaseException] = {}
     name = str(os.getpid())
 
@@ -65,7 +112,7 @@ def _serve(received: queue.SimpleQueue[bytes], send: Send, tail: Tail) -> None:
         send(("progress", position, fraction))
 
     while True:
-        message = pickle.loads(received.get())
+        message = inbox.get()
         if message[0] == "pipeline":
             _, pipeline_id, payload, folder = message
             try:
@@ -78,12 +125,13 @@ def _serve(received: queue.SimpleQueue[bytes], send: Send, tail: Tail) -> None:
         if isinstance(caller, BaseException):
             send(("unloadable", chunk_id, *load_failure(caller)))
             continue
+        work = Work(tasks)
+        inbox.begin(chunk_id, work, caller)
         caller.build(tasks[0])
         send(("started", chunk_id))
-        outcomes: list[Outcome] = []
-        run_tasks(caller, tasks, outcomes, tail, name, tell, time_box=time_box)
+        run_tasks(caller, work, tail, name, tell, time_box=time_box)
         # Packed by itself: what cannot be unpacked then costs its chunk, not the connection.
-        send(("done", chunk_id, pack_outcomes(outcomes, caller)))
+        send(("done", chunk_id, pack_outcomes(work.finish(), caller)))
         if tail.broken:
             send(("leaving",))
             os._exit(0)

@@ -379,12 +379,15 @@ def test_awkward_names_survive_registering_running_and_frames(workspace: Workspa
 
 
 @pytest.mark.usefixtures("memory_workspace")
-def test_source_with_an_awkward_name_is_registered_and_known_again() -> None:
-    make('it\'s "q" <b>%/a')
-    assert counts(register_jobs('it\'s "q" <b>%', "name_of")) == (1, 0, 0)
+@pytest.mark.parametrize(
+    "folder", ['it\'s "q" <b>%', "two\nlines", os.fsdecode(b"odd\xff")], ids=repr
+)
+def test_source_with_an_awkward_name_runs_and_is_known_again(folder: str) -> None:
+    make(f"{folder}/a")
+    assert counts(register_jobs(folder, "name_of")) == (1, 0, 0)
     run()
-    assert set(statuses().values()) == {"completed"}
-    assert counts(register_jobs('it\'s "q" <b>%', "name_of")) == (0, 1, 0)
+    assert results_frame("name_of").name.tolist() == [os.fsencode(Path(folder, "a").resolve())]
+    assert counts(register_jobs(folder, "name_of")) == (0, 1, 0)
 
 
 @pytest.mark.usefixtures("memory_workspace")

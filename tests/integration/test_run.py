@@ -20,7 +20,14 @@ import pandas as pd
 import pytest
 
 import foregsyte_kaggle as fk
-from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, RunError, SourceError
+from foregsyte_kaggle import ledger
+from foregsyte_kaggle.errors import (
+    InvalidArgumentError,
+    LedgerError,
+    PipelineError,
+    RunError,
+    SourceError,
+)
 from foregsyte_kaggle.models import Job, JobStatus
 from foregsyte_kaggle.worker import JobContext
 from foregsyte_kaggle.workspace import Workspace
@@ -763,3 +770,123 @@ def test_unknown_source_is_an_error_that_names_the_nearest(run: Callable[..., fk
     fk.register_jobs(make_inputs(), "file_info", name="clips")
     with pytest.raises(SourceError, match=r"no source is named 'clip'.*Did you mean 'clips'\?"):
         fk.run_jobs("file_info", source="clip")
+
+
+# Ends that hurt
+
+
+@pytest.mark.parametrize("executor", ["processes", "threads", "inline"])
+@pytest.mark.parametrize("failing", ["record", "record and end_run", "claim", "begin_run"])
+def test_ledger_that_cannot_be_written_ends_the_run_and_the_next_one_goes_on(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, executor: str, failing: str
+) -> None:
+    @fk.pipeline("p")
+    def writes(path: Path) -> dict[str, Any]:
+        print("x")
+        return {"name": path.name}
+
+    def full(*_: object, **__: object) -> None:
+        raise LedgerError("the disk is full")
+
+    fk.register_jobs(make_inputs(6), "p")
+    streams = sys.stdout, sys.stderr
+    with monkeypatch.context() as patched:
+        for name in failing.split(" and "):
+            patched.setattr(ledger, name, full)
+        with pytest.raises(LedgerError, match="the disk is full"):
+            fk.run_jobs("p", executor=executor, workers=2, progress=False)
+    assert not workspace.live_runs
+    assert (sys.stdout, sys.stderr) == streams
+    assert not [thread for thread in threading.enumerate() if thread.name == "foregsyte-run"]
+    assert ("running" in statuses()) == (failing == "record and end_run")
+    made = fk.run_jobs("p", executor=executor, workers=2, progress=False)
+    assert made.completed == 6
+    assert query("SELECT count(*), count(DISTINCT name) FROM results.p") == [(6, 6)]
+    assert query("SELECT max(attempts), max(interruptions) FROM jobs") == [(1, 0)]
+
+
+@pytest.mark.parametrize("kind", ["threads", "ThreadPoolExecutor"])
+def test_thread_that_is_left_behind_changes_nothing_any_more(
+    workspace: Workspace, kind: str
+) -> None:
+    go_on, over = threading.Event(), threading.Event()
+
+    @fk.pipeline("p")
+    def waits(path: Path, job: JobContext) -> dict[str, Any]:
+        written = job.output_path("a.txt")
+        written.write_text("of the run that was stopped")
+        if path.stem == "1":
+            raise ValueError("ends the run")
+        assert go_on.wait(60)
+        over.set()
+        return {"late": True}
+
+    fk.register_jobs(make_inputs(2), "p")
+    pool = ThreadPoolExecutor(2) if kind == "ThreadPoolExecutor" else None
+    streams = sys.stdout, sys.stderr
+    with pytest.raises(RunError, match="ends the run"):
+        fk.run_jobs("p", executor=pool or "threads", workers=2, on_error="raise", progress=False)
+    assert statuses() == {"failed": 1, "pending": 1}
+    assert (sys.stdout, sys.stderr) == streams
+    go_on.set()
+    assert over.wait(60)
+    if pool is not None:
+        pool.shutdown()
+    assert statuses() == {"failed": 1, "pending": 1}
+    assert not list(workspace.outputs.glob("p/*.txt"))
+
+    @fk.pipeline("p")
+    def quick(path: Path, job: JobContext) -> dict[str, Any]:
+        job.output_path("a.txt").write_text("of the next run")
+        return {"late": False}
+
+    fk.retry_jobs()
+    assert fk.run_jobs("p", executor="threads", progress=False).completed == 2
+    assert fk.results_frame("p").late.to_list() == [False, False]
+    files = list(workspace.outputs.glob("p/*.txt"))
+    assert [file.read_text() for file in files] == ["of the next run"] * 2
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("executor", ["processes", "threads", "inline"])
+def test_jobs_behind_a_long_one_in_its_chunk_do_not_wait_for_it(executor: str) -> None:
+    """It waits until all others are done, those that were in its chunk too."""
+
+    @fk.pipeline("p")
+    def uneven(path: Path) -> dict[str, Any]:
+        (path.parent.parent / "done" / path.name).touch()
+        until = time.monotonic() + 60
+        while path.stem == "30" and len(list(path.parent.parent.glob("done/*"))) < others:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return {"name": path.name}
+
+    Path("done").mkdir()
+    # Inline there is only this thread: what came before is recorded meanwhile, the rest comes later.
+    others = 100 if executor != "inline" else 0
+    fk.register_jobs(make_inputs(100), "p")
+    made = fk.run_jobs("p", executor=executor, workers=2, progress=False)
+    assert made.completed == 100
+    assert query("SELECT count(*), count(DISTINCT name) FROM results.p") == [(100, 100)]
+    assert query("SELECT count(*), count(DISTINCT job_id) FROM job_attempts") == [(100, 100)]
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("kind", ["threads", "inline", "ThreadPoolExecutor"])
+def test_thread_that_fails_by_itself_ends_the_run_with_everything_pending(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("no room to note it")
+
+    fk.pipeline("p")(lambda path: None)
+    fk.register_jobs(make_inputs(3), "p")
+    monkeypatch.setattr("foregsyte_kaggle.executors.local.run_tasks", fail)
+    pool = ThreadPoolExecutor(2) if kind == "ThreadPoolExecutor" else None
+    with pytest.raises(
+        RunError, match="a thread that runs jobs failed: MemoryError: no room to note it"
+    ):
+        fk.run_jobs("p", executor=pool or kind, progress=False)
+    if pool is not None:
+        pool.shutdown()
+    assert statuses() == {"pending": 3}

@@ -398,6 +398,27 @@ def test_begin_run_puts_back_what_an_earlier_run_of_this_process_left(database: 
     ) == [("pending", 0, 0), ("running", 1, 0)]
 
 
+def test_settling_makes_ready_what_a_run_may_take(database: Database) -> None:
+    left, living = uuid.uuid4(), uuid.uuid4()
+    for run_id in (left, living):
+        ledger.begin_run(database, run_id, "p", "threads", 2, alive=[left, living])
+    add_jobs(2)
+    claim(database, left, limit=1)
+    claim(database, living)
+    add_jobs(1)
+    for _ in range(2):  # the second time there is nothing to do
+        ledger.settle(database, alive=[living])
+        assert query(database, "SELECT position, status::VARCHAR FROM jobs ORDER BY 1") == [
+            (1, "pending"),
+            (2, "running"),
+            (3, "pending"),
+        ]
+        assert query(database, "SELECT run_id, ended_by FROM runs ORDER BY ended_by") == [
+            (left, "error"),
+            (living, None),
+        ]
+
+
 def test_end_of_run_is_noted_with_its_counts(database: Database) -> None:
     run_id = uuid.uuid4()
     ledger.begin_run(database, run_id, None, "inline", 1, alive=[run_id])

@@ -18,7 +18,7 @@ from foregsyte_kaggle import backlog, ledger, pipeline, register_jobs
 from foregsyte_kaggle.claims import Claims
 from foregsyte_kaggle.database import Database
 from foregsyte_kaggle.errors import LedgerError, PipelineError, RunError
-from foregsyte_kaggle.executors import Chunk, Done, Events, Lost, Progress, Started
+from foregsyte_kaggle.executors import Chunk, Done, Event, Events, Lost, Part, Progress, Started
 from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.recording import Ended
@@ -27,7 +27,6 @@ from foregsyte_kaggle.workspace import Workspace
 
 pytestmark = pytest.mark.unit
 
-Event = Started | Done | Lost | Progress
 Answer = Callable[[Chunk], list[Event]]
 
 
@@ -67,6 +66,10 @@ class FakeEngine:
 
     def hold(self) -> None:
         self.held = True
+        self.give_back()
+
+    def give_back(self) -> None:
+        pass
 
     def close(self, *, kill: bool) -> None:
         raise AssertionError
@@ -341,7 +344,7 @@ def test_stop_records_what_finished_and_leaves_the_rest(database: Database) -> N
 
     def answer(chunk: Chunk) -> list[Event]:
         if len(run.engine.chunks) == 3:
-            run.loop.stopping.set()
+            run.loop.stop()
             return []
         return [Done(chunk, [completed(task, 1.0) for task in chunk.tasks])]
 
@@ -360,7 +363,7 @@ def test_what_comes_back_after_the_end_is_drained_and_recorded(database: Databas
 
     def answer(chunk: Chunk) -> list[Event]:
         kept.append(chunk)
-        run.loop.stopping.set()
+        run.loop.stop()
         return []
 
     run = Run(database, answer)
@@ -382,6 +385,137 @@ def test_answer_to_a_chunk_that_came_back_already_is_ignored(database: Database)
     run = Run(database, twice)
     assert run.loop.run() == "finished"
     assert query(database, "SELECT count(*) FROM job_attempts") == [(5,)]
+
+
+# Chunks that take long
+
+
+def test_part_of_a_chunk_is_recorded_and_the_rest_goes_elsewhere(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_jobs(50)
+    slow: list[Chunk] = []
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(chunk.tasks) == 1 or slow:
+            return do_all(chunk)
+        slow.append(chunk)
+        return [Part(chunk, [completed(task) for task in chunk.tasks[:3]], len(chunk.tasks) - 4)]
+
+    run = Run(database, answer)
+
+    def check() -> None:
+        if len(run.outcomes) == 49:
+            assert [task.path for task in slow[0].tasks] == [path]
+            run.events.put(Done(slow[0], [completed(slow[0].tasks[0])]))
+
+    monkeypatch.setattr(run.engine, "check", check)
+    monkeypatch.setattr("foregsyte_kaggle.loop.GROUP_AGE_SECONDS", 0.0)
+    path = "6"
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 50}
+    assert run.outcomes[-1][0] == 6
+    assert query(database, "SELECT count(*), count(DISTINCT job_id) FROM job_attempts") == [
+        (50, 50)
+    ]
+
+
+def test_worker_at_a_long_job_gets_nothing_to_wait_behind_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what it gives back would go to and fro as long as the job takes."""
+    add_jobs(50)
+    slow: list[Chunk] = []
+    submitted: list[int] = []
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(run.engine.chunks) < 3 or len(submitted) >= 20:
+            return do_all(chunk)
+        if len(slow) == 2:
+            return [Done(chunk, [])]
+        slow.append(chunk)
+        return [Part(chunk, [], len(chunk.tasks) - 1)]
+
+    run = Run(database, answer)
+
+    def check() -> None:
+        submitted.append(len(run.engine.chunks))
+        if len(submitted) == 20:
+            for chunk in slow:
+                run.events.put(Done(chunk, [completed(chunk.tasks[0])]))
+
+    monkeypatch.setattr(run.engine, "check", check)
+    monkeypatch.setattr("foregsyte_kaggle.loop.TICK_SECONDS", 0.001)
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 50}
+    assert submitted[8] == submitted[18]
+
+
+def test_job_that_kills_after_its_chunk_gave_back_the_others_is_the_only_one_tried_again(
+    database: Database,
+) -> None:
+    add_jobs(50)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(chunk.tasks) == 1 or len(run.engine.chunks) > 4:
+            return do_all(chunk)
+        return [
+            Started(chunk),
+            Part(chunk, [completed(task) for task in chunk.tasks[:3]], len(chunk.tasks) - 4),
+            Lost(chunk, "died", "killed"),
+        ]
+
+    run = Run(database, answer)
+    assert run.loop.run() == "finished"
+    left = counts(database)
+    assert left["completed"] + left["failed"] == 50
+    assert left["failed"] == len([chunk for chunk in run.engine.chunks[:4] if chunk.time_box])
+    assert query(database, "SELECT count(*), count(DISTINCT job_id) FROM job_attempts") == [
+        (50, 50)
+    ]
+
+
+def test_worker_that_dies_after_all_was_given_back_costs_no_job(database: Database) -> None:
+    add_jobs(20)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(run.engine.chunks) != 5:
+            return do_all(chunk)
+        return [Part(chunk, [], len(chunk.tasks)), Lost(chunk, "died", "killed", began=False)]
+
+    run = Run(database, answer)
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 20}
+
+
+def test_what_ended_in_a_chunk_that_is_stopped_is_recorded(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_jobs(50)
+    waiting: list[Chunk] = []
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(chunk.tasks) == 1:
+            return do_all(chunk)
+        waiting.append(chunk)
+        run.loop.stop()
+        return []
+
+    run = Run(database, answer)
+
+    def give_back() -> None:
+        for chunk in waiting:
+            ended = [completed(task) for task in chunk.tasks[:2]]
+            run.events.put(Part(chunk, ended, len(chunk.tasks) - 3))
+
+    monkeypatch.setattr(run.engine, "give_back", give_back)
+    alone = run.loop.run
+    assert alone() == "stopped"
+    done = (
+        2 * len(waiting) + sum(len(chunk.tasks) == 1 for chunk in run.engine.chunks) - len(waiting)
+    )
+    run.end()
+    assert counts(database)["completed"] == len(run.outcomes) >= done > 0
 
 
 # Workers that die
@@ -511,7 +645,7 @@ def test_pipeline_that_no_worker_can_load_ends_the_run_with_everything_pending(
 def test_broken_executor_ends_the_run_with_everything_pending(database: Database) -> None:
     add_jobs(10)
     run = Run(database, lambda chunk: [Lost(chunk, "broken", "the pool is broken.")])
-    with pytest.raises(RunError, match=r"the pool is broken. .* executor='processes'"):
+    with pytest.raises(RunError, match="the pool is broken"):
         run.loop.run()
     run.end()
     assert counts(database) == {"pending": 10}
@@ -563,7 +697,7 @@ def test_progress_of_jobs_in_flight_is_known_and_stored(
     def answer(chunk: Chunk) -> list[Event]:
         position = chunk.tasks[0].position
         if position == 1:
-            run.loop.stopping.set()
+            run.loop.stop()
         return [Progress(position, 0.25), Progress(position, 0.5), Progress(99, 0.9)]
 
     def ticks() -> Iterator[bool]:

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foregsyte_kaggle.errors import ResultError
-from foregsyte_kaggle.values import arrow_column, first_conflict, kind_of, plain, to_json, unify
+from foregsyte_kaggle.kinds import arrow_column, first_conflict, kind_of, to_json, unify
+from foregsyte_kaggle.values import plain
 
 pytestmark = pytest.mark.unit
 
@@ -79,7 +80,7 @@ class Text(str):
         (np.bytes_(b"s"), b"s"),
         (np.datetime64("2024-05-01T12:00", "ns"), NOON),
         (np.datetime64("2024-05-01"), NOON.replace(hour=0)),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "us"), None),
         (np.timedelta64(1500, "ms"), dt.timedelta(seconds=1.5)),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
         (np.array(["2024-05-01T12"], "datetime64[ns]"), [NOON]),

@@ -26,6 +26,7 @@ from foregsyte_kaggle.worker import (
     Outcome,
     Task,
     ThreadTails,
+    Work,
     as_rows,
     clean,
     describe,
@@ -57,10 +58,10 @@ def run(
     time_box: float | None = None,
 ) -> list[Outcome]:
     caller = target if isinstance(target, Caller) else Caller(target, str(folder))
-    tails, outcomes = ThreadTails(), list[Outcome]()
+    tails, work = ThreadTails(), Work(tasks)
     with tails.installed():
-        run_tasks(caller, list(tasks), outcomes, tails, "w", tell, time_box=time_box)
-    return outcomes
+        run_tasks(caller, work, tails, "w", tell, time_box=time_box)
+    return work.finish()
 
 
 def run_one(target: Callable[..., Any], one: Task | None = None, **options: Any) -> Outcome:
@@ -346,20 +347,21 @@ def test_output_of_threads_is_kept_apart() -> None:
             print(path.name)
 
     tails = ThreadTails()
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in "abcd"}
+    works = {name: Work([task(f"/{name}")]) for name in "abcd"}
     with tails.installed():
         threads = [
             threading.Thread(
                 target=run_tasks,
-                args=(Caller(pipeline, "o"), [task(f"/{name}")], ended, tails, name, print),
+                args=(Caller(pipeline, "o"), work, tails, name, print),
             )
-            for name, ended in outcomes.items()
+            for name, work in works.items()
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    for name, (outcome,) in outcomes.items():
+    for name, work in works.items():
+        (outcome,) = work.finish()
         assert set(str(outcome.output).split()) == {name}
 
 
@@ -457,14 +459,77 @@ def test_interrupt_that_is_the_user_s_ends_the_call_and_keeps_what_ended() -> No
         if path.name == "b":
             raise KeyboardInterrupt
 
-    outcomes: list[Outcome] = []
-    tasks = [task("/a"), task("/b"), task("/c")]
-    caller = Caller(pipeline, "o")
+    work = Work([task("/a"), task("/b"), task("/c")])
     with pytest.raises(KeyboardInterrupt):
         run_tasks(
-            caller, tasks, outcomes, ThreadTails(), "w", print, interrupts=(KeyboardInterrupt,)
+            Caller(pipeline, "o"),
+            work,
+            ThreadTails(),
+            "w",
+            print,
+            interrupts=(KeyboardInterrupt,),
         )
-    assert [outcome.outcome for outcome in outcomes] == ["completed"]
+    assert [outcome.outcome for outcome in work.finish()] == ["completed"]
+
+
+# Taking jobs back
+
+
+def reports(work: Work) -> list[tuple[list[int], int]]:
+    said: list[tuple[list[int], int]] = []
+    work.give_back(lambda ended, left: said.append(([one.position for one in ended], left)))
+    return said
+
+
+def test_jobs_that_have_not_begun_are_given_back_with_what_ended() -> None:
+    """While one of them runs, which goes on and is reported at the end."""
+    said: list[tuple[list[int], int]] = []
+
+    def pipeline(path: Path) -> None:
+        if path.name == "2":
+            said.extend(reports(work) + reports(work))
+
+    work = Work(task(f"/{number}", position=number) for number in range(5))
+    run_tasks(Caller(pipeline, "o"), work, ThreadTails(), "w", print)
+    assert said == [([0, 1], 2)]
+    assert [outcome.position for outcome in work.finish()] == [2]
+    assert [outcome.position for outcome in work.outcomes] == [0, 1, 2]
+
+
+def test_nothing_is_reported_again() -> None:
+    work = Work([])
+    assert reports(work) == [([], 0)]
+    assert reports(work) == []
+    work = Work([task()])
+    assert reports(work) == [([], 1)]
+    assert reports(work) == []
+    assert work.take() is None
+    assert work.finish() == []
+
+
+def test_nothing_is_reported_after_the_end() -> None:
+    work = Work([task(), task()])
+    run_tasks(Caller(print, "o"), work, ThreadTails(), "w", print, time_box=0.0)
+    assert len(work.finish()) == 1
+    assert reports(work) == []
+
+
+def test_each_job_is_run_or_given_back_whenever_that_happens() -> None:
+    for wait in range(30):
+        work = Work(task(position=number) for number in range(2000))
+        runner = threading.Thread(
+            target=run_tasks,
+            args=(Caller(lambda path: None, "o"), work, ThreadTails(), "w", print),
+        )
+        runner.start()
+        for _ in range(wait * 20):
+            pass
+        said = reports(work)
+        runner.join()
+        ended = [position for positions, _ in said for position in positions]
+        ended += [outcome.position for outcome in work.finish()]
+        returned = sum(left for _, left in said)
+        assert ended == list(range(2000 - returned))
 
 
 class UnshowableError(Exception):

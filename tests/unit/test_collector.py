@@ -1,0 +1,42 @@
+"""The garbage collector is left as it was found."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from foregsyte_kaggle.collector import QuietCollector
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def _nothing_frozen() -> None:
+    gc.unfreeze()
+
+
+def test_what_exists_is_left_out_from_the_first_begin_until_the_end() -> None:
+    with QuietCollector() as collector:
+        assert gc.get_freeze_count() == 0
+        collector.begin()
+        frozen = gc.get_freeze_count()
+        assert frozen > 1000
+        collector.begin()
+        assert gc.get_freeze_count() <= frozen
+    assert gc.get_freeze_count() == 0
+
+
+def test_it_ends_with_an_error_too() -> None:
+    with pytest.raises(ValueError, match="in the run"), QuietCollector() as collector:
+        collector.begin()
+        raise ValueError("in the run")
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_somebody_else_froze_stays_frozen() -> None:
+    gc.freeze()
+    with QuietCollector() as collector:
+        collector.begin()
+    assert gc.get_freeze_count() > 1000
+    gc.unfreeze()
