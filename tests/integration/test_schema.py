@@ -149,7 +149,7 @@ def test_an_old_ledger_is_upgraded_read_resumed_and_added_to(
         assert job.status == ("pending" if status == "running" else status)
         assert job.input_path == path
         assert job.error_message == message or (message is None and job.status != "failed")
-    assert "1 job(s) that it left running are pending again" in said
+    assert "1 job that it left running is pending again" in said
 
     for path in jobs.input_path[jobs.status == "pending"]:
         (tmp_path / path).parent.mkdir(exist_ok=True)

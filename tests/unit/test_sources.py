@@ -407,7 +407,8 @@ def test_folder_without_files(here: Path) -> None:
     assert refusal("empty") == f"empty has no file that matches '**/*'. {advice}"
     assert refusal("clips", pattern="*.avi") == f"clips has no file that matches '*.avi'. {advice}"
     assert refusal("clips", pattern="*.avi", unit="folder") == (
-        f"clips has no folder with files that match '*.avi'. {advice}"
+        "clips has no folder with files that match '*.avi'. Check the folder and the pattern: '*/*.dcm' "
+        "takes folders right below this one, '**/*.dcm' all that hold such files."
     )
 
 
