@@ -54,13 +54,18 @@ class Claims:
         self._interrupted = False
         self._in_pass = False
         self._span = SMALLEST_SPAN
-        self.limit_reached = False
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether the limit is what keeps jobs pending now."""
+        return self._left == 0 and any(
+            ledger.pending_jobs(self._database, selection) for selection, _ in self._selections
+        )
 
     def take(self, most: int) -> Claimed | None:
         """Claim up to ``most`` jobs; None when nothing is pending now, or the limit is reached."""
         while True:
             if self._left == 0:
-                self.limit_reached = True
                 return None
             if not self._in_pass and not self._begin_pass():
                 return None

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,7 @@ __all__ = [
     "RunError",
     "SourceError",
     "WorkspaceError",
+    "known_names",
     "translated",
 ]
 
@@ -76,6 +77,24 @@ class ResultError(ForegsyteError, TypeError):
 
 class RunError(ForegsyteError, RuntimeError):
     """A run cannot start, or ended because of an error."""
+
+
+#: So many names that there are does a message list.
+MOST_NAMES = 20
+
+
+def known_names(given: str, known: Iterable[str]) -> str:
+    """Return what a message says after a name that is unknown: the nearest, and which there are."""
+    import difflib
+
+    names = sorted(known)
+    if not names:
+        return " There are none yet."
+    near = difflib.get_close_matches(given, names, n=1)
+    shown = [name if name.isidentifier() else repr(name) for name in names[:MOST_NAMES]]
+    more = f" and {len(names) - MOST_NAMES:,} more" if names[MOST_NAMES:] else ""
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{hint} Known are {', '.join(shown)}{more}."
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.dataframes import to_dataframe
 from foregsyte_kaggle.errors import ForegsyteError, InvalidArgumentError
+from foregsyte_kaggle.filters import as_statuses, check_pipeline, check_source
 from foregsyte_kaggle.models import JobStatus, Outcome
-from foregsyte_kaggle.registry import find_pipeline
 from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
@@ -83,9 +83,9 @@ EXPRESSIONS = {
 
 
 def jobs_frame(
+    pipeline_id: str | None = None,
     *,
     status: str | JobStatus | Sequence[str | JobStatus] | None = None,
-    pipeline_id: str | None = None,
     source: str | None = None,
     limit: int | None = None,
     workspace: Workspace | None = None,
@@ -94,10 +94,12 @@ def jobs_frame(
 
     Parameters
     ----------
+    pipeline_id
+        Only jobs of this pipeline.
     status
         Only jobs of this status, or of one of these.
-    pipeline_id, source
-        Only jobs of these.
+    source
+        Only jobs of this source.
     limit
         At most this many rows.
     workspace
@@ -108,22 +110,33 @@ def jobs_frame(
     pandas.DataFrame
         A row a job, with ids as text, statuses and names as categories, times in UTC, durations in
         seconds and sizes in bytes. Without jobs it has the same columns and types, and no rows.
+
+    Raises
+    ------
+    PipelineError
+        If there is no such pipeline, neither registered nor in the ledger.
+    SourceError
+        If the ledger has no such source.
+    InvalidArgumentError
+        If another argument is not of the expected form.
     """
-    conditions, parameters = _conditions(status, pipeline_id, source)
+    chosen = active_workspace(workspace)
+    conditions, parameters = _conditions(chosen, status, pipeline_id, source)
     columns = ", ".join(
         f"{EXPRESSIONS.get(name, f'jobs.{name}')} AS {name}" for name in JOB_COLUMNS
     )
     query = f"SELECT {columns}, jobs.position FROM jobs{conditions}"
     if limit is not None:
         query += f" ORDER BY jobs.position NULLS LAST{_limited(limit)}"
-    table = _in_order(_read(active_workspace(workspace), query, parameters))
+    table = _in_order(_read(chosen, query, parameters))
     return to_dataframe(table, categories=CATEGORIES, utc=TIMES, nullable=COUNTS)
 
 
 def attempts_frame(
+    pipeline_id: str | None = None,
     *,
     job_id: str | None = None,
-    pipeline_id: str | None = None,
+    source: str | None = None,
     limit: int | None = None,
     workspace: Workspace | None = None,
 ) -> pd.DataFrame:
@@ -131,8 +144,12 @@ def attempts_frame(
 
     Parameters
     ----------
-    job_id, pipeline_id
-        Only tries of this job, or of this pipeline's jobs.
+    pipeline_id
+        Only tries of this pipeline's jobs.
+    job_id
+        Only tries of this job.
+    source
+        Only tries of this source's jobs.
     limit
         At most this many rows.
     workspace
@@ -142,10 +159,20 @@ def attempts_frame(
     -------
     pandas.DataFrame
         A row a try: outcome, times, error with its traceback, and the last 8 kB that it printed.
+
+    Raises
+    ------
+    PipelineError
+        If there is no such pipeline, neither registered nor in the ledger.
+    SourceError
+        If the ledger has no such source.
+    InvalidArgumentError
+        If another argument is not of the expected form.
     """
     from foregsyte_kaggle.ledger import as_uuid
 
-    conditions, parameters = _conditions(None, pipeline_id, None)
+    chosen = active_workspace(workspace)
+    conditions, parameters = _conditions(chosen, None, pipeline_id, source)
     if job_id is not None:
         conditions += (" AND " if conditions else " WHERE ") + "jobs.job_id = $job_id"
         parameters["job_id"] = as_uuid(job_id)
@@ -173,7 +200,7 @@ def attempts_frame(
         f" UNION ALL SELECT {_listed(under_way)} FROM jobs{where_running}"
         " ORDER BY started_at DESC NULLS LAST, job_id, attempt DESC"
     )
-    table = _read(active_workspace(workspace), query + _limited(limit), parameters)
+    table = _read(chosen, query + _limited(limit), parameters)
     return to_dataframe(table, categories=CATEGORIES, utc=TIMES, nullable=COUNTS)
 
 
@@ -224,15 +251,11 @@ def results_frame(
     PipelineError
         If there is no such pipeline, neither registered nor in the ledger.
     """
-    chosen = active_workspace(workspace)
+    chosen, at_most = active_workspace(workspace), _limited(limit)
     with chosen.database.reading() as cursor:
         columns = result_columns(cursor, pipeline_id)
-        has_jobs = cursor.execute(
-            "SELECT 1 FROM jobs WHERE pipeline_id = $id LIMIT 1", {"id": pipeline_id}
-        ).fetchall()
-    if not columns and not has_jobs:
-        find_pipeline(pipeline_id)
     if not columns:
+        check_pipeline(chosen.database, pipeline_id)
         query = "SELECT job_id::VARCHAR AS job_id, input_path FROM jobs WHERE false"
         return to_dataframe(_read(chosen, query, {}))
     parts = [f"found.{quote(name)}" for name in columns if name != JOB_COLUMN]
@@ -241,9 +264,9 @@ def results_frame(
     query = (
         f"SELECT {', '.join(['jobs.job_id::VARCHAR AS job_id', *parts])}"
         f" FROM {table_name(pipeline_id)} AS found JOIN jobs USING (job_id)"
-        " WHERE jobs.status = 'completed' ORDER BY jobs.position, found.rowid"
+        f" WHERE jobs.status = 'completed' ORDER BY jobs.position, found.rowid{at_most}"
     )
-    return to_dataframe(_read(chosen, query + _limited(limit), {}))
+    return to_dataframe(_read(chosen, query, {}))
 
 
 def sql(
@@ -272,7 +295,7 @@ def sql(
     Raises
     ------
     InvalidArgumentError
-        If the query is more than one statement, writes, or is not valid SQL.
+        If the query is no text or more than one statement, writes, or is not valid SQL.
 
     Examples
     --------
@@ -281,6 +304,15 @@ def sql(
     import duckdb
 
     chosen = active_workspace(workspace)
+    if not isinstance(query, str):
+        raise InvalidArgumentError(
+            f"query={query!r:.80}; expected SQL as text, such as 'SELECT * FROM jobs LIMIT 5'"
+        )
+    is_listed = isinstance(params, Sequence) and not isinstance(params, (str, bytes))
+    if params is not None and not is_listed and not isinstance(params, Mapping):
+        raise InvalidArgumentError(
+            f"params={params!r:.80}; expected a dict for $name, a list for ?, or None"
+        )
     allowed = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
     try:
         with chosen.database.reading() as cursor:
@@ -338,21 +370,18 @@ def _in_order(table: pa.Table) -> pa.Table:
 
 
 def _conditions(
+    workspace: Workspace,
     status: str | JobStatus | Sequence[str | JobStatus] | None,
     pipeline_id: str | None,
     source: str | None,
 ) -> tuple[str, dict[str, Any]]:
     parts: list[str] = []
     parameters: dict[str, Any] = {}
+    check_pipeline(workspace.database, pipeline_id)
+    check_source(workspace.database, source)
     if status is not None:
-        wanted: Iterable[Any] = [status] if isinstance(status, (str, int)) else status
-        known = [one.value for one in JobStatus]
-        values = [str(getattr(one, "value", one)) for one in wanted]
-        unknown = next((value for value in values if value not in known), None)
-        if unknown is not None:
-            raise InvalidArgumentError(f"status={unknown!r} is unknown; expected one of {known}")
         parts.append("jobs.status::VARCHAR IN (SELECT unnest($status))")
-        parameters["status"] = values or [""]
+        parameters["status"] = [one.value for one in as_statuses(status)] or [""]
     for name, value in (("pipeline_id", pipeline_id), ("source", source)):
         if value is not None:
             parts.append(f"jobs.{name} = ${name}")

@@ -8,11 +8,12 @@ from pathlib import Path
 from foregsyte_kaggle import ledger, schema
 from foregsyte_kaggle.database import LEDGER_FILE, Database, open_database
 from foregsyte_kaggle.errors import WorkspaceError
-from foregsyte_kaggle.notices import say
+from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.transfer import keep_copy
 from foregsyte_kaggle.workspace import (
     Workspace,
     activate,
+    as_path,
     current_workspace,
     open_workspaces,
     workspaces_lock,
@@ -45,8 +46,10 @@ def bootstrap(directory: str | Path | None = None) -> Workspace:
         newer version, or in a folder that cannot be written. Nothing is changed then.
     WorkspaceError
         If another workspace is active and a run works in it.
+    InvalidArgumentError
+        If ``directory`` is no path.
     """
-    folder = Path(directory if directory is not None else ".").expanduser().resolve()
+    folder = as_path("directory", directory if directory is not None else ".")
     with workspaces_lock:
         workspace = open_workspaces.get(folder)
         if workspace is not None and workspace.database.closed:
@@ -108,7 +111,10 @@ def _describe(counts: dict[str, int]) -> str:
 def _describe_recovery(recovered: ledger.Recovery) -> str:
     parts = []
     if recovered.pending:
-        parts.append(f"{recovered.pending:,} job(s) that it left running are pending again")
+        verb = "is" if recovered.pending == 1 else "are"
+        parts.append(
+            f"{counted(recovered.pending, 'job')} that it left running {verb} pending again"
+        )
     if recovered.failed:
         parts.append(f"{recovered.failed:,} that it took down twice failed")
     return "the last session ended unexpectedly: " + ", ".join(parts)

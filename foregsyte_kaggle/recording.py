@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from foregsyte_kaggle import ledger, results
+from foregsyte_kaggle import ledger, notices, results
 from foregsyte_kaggle.errors import LedgerError, ResultError, RunError
 from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, clean, describe
 
@@ -97,8 +97,8 @@ def _write(
         written = ledger.record(connection, run_id, _arrow(group, rows))
         if written != len(group):
             raise RunError(
-                f"{len(group) - written} job(s) of run {run_id} were changed by somebody else while they ran;"
-                " nothing of this group was written"
+                f"somebody else changed {notices.counted(len(group) - written, 'job')} of run {run_id} meanwhile; "
+                "nothing of this group was written"
             )
         for pipeline_id, made in batches.items():
             replaced = [

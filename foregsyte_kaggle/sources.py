@@ -93,6 +93,10 @@ def resolve_inputs(
         If the name or the pattern is not of the expected form.
     """
     _check_name(name)
+    if not isinstance(pattern, str):
+        raise InvalidArgumentError(
+            f"pattern={pattern!r:.80}; expected a glob as text, such as '**/*.mp4', or '**/*' for all files"
+        )
     if manifests.is_table(source):
         return _from_manifest(manifests.read_table(source, params), pattern, unit, name)
     if isinstance(source, (str, bytes, os.PathLike)):
@@ -116,7 +120,7 @@ def resolve_inputs(
     if isinstance(source, Iterable) and not isinstance(source, Mapping):
         return _from_list(list(source), pattern, unit, name)
     raise SourceError(
-        f"the source is a {type(source).__name__}; expected a folder, a glob, a CSV or Parquet file, a "
+        f"the source is of type {type(source).__name__}; expected a folder, a glob, a CSV or Parquet file, a "
         "DataFrame, or a list of paths"
     )
 
@@ -130,14 +134,19 @@ def _from_folder(
     lister = list_folders if unit == "folder" else list_files
     found = lister(root, pattern, exclude)
     if not found.paths:
-        what = "folder with files that match" if unit == "folder" else "file that matches"
+        what = "file that matches"
+        example = "'*.mp4' takes this folder only, '**/*.mp4' the ones below too"
+        if unit == "folder":
+            what = "folder with files that match"
+            example = (
+                "'*/*.dcm' takes folders right below this one, '**/*.dcm' all that hold such files"
+            )
         reason = ""
         if found.skipped:
             path, why = found.skipped[0]
             reason = f"; {len(found.skipped):,} could not be read, first {path!r} ({why})"
         raise SourceError(
-            f"{folder} has no {what} {pattern!r}{reason}. Check the folder and the pattern: '*.mp4' takes "
-            "this folder only, '**/*.mp4' the ones below too."
+            f"{folder} has no {what} {pattern!r}{reason}. Check the folder and the pattern: {example}."
         )
     chosen = _name(name, root, kind)
     sizes = pa.array(found.sizes, pa.int64())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.database import STORAGE_VERSION, check_path
 from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, translated
-from foregsyte_kaggle.workspace import Workspace, active_workspace
+from foregsyte_kaggle.workspace import Workspace, active_workspace, as_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -39,11 +39,11 @@ def snapshot(path: str | Path, *, workspace: Workspace | None = None) -> Path:
     Raises
     ------
     InvalidArgumentError
-        If ``path`` exists already.
+        If ``path`` is no path, or exists already.
     LedgerError
         If it cannot be written.
     """
-    return copy_ledger(active_workspace(workspace).database, Path(path).expanduser().resolve())
+    return copy_ledger(active_workspace(workspace).database, as_path("path", path))
 
 
 def keep_copy(database: Database, revision: str) -> Path:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.database import LEDGER_FILE, Database, SessionLocal
-from foregsyte_kaggle.errors import WorkspaceError
-from foregsyte_kaggle.notices import say
+from foregsyte_kaggle.errors import InvalidArgumentError, WorkspaceError
+from foregsyte_kaggle.notices import counted, say
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["Workspace", "activate", "active_workspace", "current_workspace", "open_workspaces"]
+__all__ = [
+    "Workspace",
+    "activate",
+    "active_workspace",
+    "as_path",
+    "current_workspace",
+    "open_workspaces",
+]
 
 
 class _State:
@@ -78,9 +86,11 @@ class Workspace:
         sessions = 0 if self.database.closed else self.database.open_sessions
         self.database.close()
         if sessions:
+            is_open = "session of SessionLocal is still open and keeps"
+            are_open = "sessions of SessionLocal are still open and keep"
             say(
-                f"{sessions} session(s) of SessionLocal are still open and keep {self.ledger_path} locked; "
-                "close them too"
+                f"{counted(sessions, is_open, are_open)} {self.ledger_path} locked; "
+                f"close {'it' if sessions == 1 else 'them'} too"
             )
         with workspaces_lock:
             if open_workspaces.get(self.directory) is self:
@@ -99,7 +109,13 @@ def active_workspace(workspace: Workspace | None = None) -> Workspace:
     ------
     WorkspaceError
         If there is none, or it was closed.
+    InvalidArgumentError
+        If what was given is no workspace.
     """
+    if workspace is not None and not isinstance(workspace, Workspace):
+        raise InvalidArgumentError(
+            f"workspace={workspace!r:.80}; expected what bootstrap() returned, or None for the active one"
+        )
     chosen = workspace if workspace is not None else current_workspace()
     if chosen is None:
         raise WorkspaceError("no workspace is open: call foregsyte_kaggle.bootstrap() first")
@@ -118,3 +134,24 @@ def activate(workspace: Workspace | None) -> Workspace | None:
     previous, _state.active = _state.active, workspace
     SessionLocal.configure(bind=workspace.engine if workspace else None)
     return previous
+
+
+def as_path(name: str, value: object) -> Path:
+    """Return a path that a user gave as an absolute one.
+
+    Parameters
+    ----------
+    name
+        Of the argument, for the message.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is no path.
+    """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str) or "\0" in text:
+        raise InvalidArgumentError(
+            f"{name}={value!r:.80}; expected a path, as text or a pathlib.Path"
+        )
+    return Path(os.path.expanduser(text)).resolve()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError
+from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, known_names
 from foregsyte_kaggle.registry.fingerprints import fingerprint
 
 if TYPE_CHECKING:
@@ -137,12 +136,9 @@ def find_pipeline(pipeline_id: str) -> Pipeline:
     if pipeline_id in BUILTIN:
         module, _, name = BUILTIN[pipeline_id].partition(":")
         return Pipeline(pipeline_id, getattr(import_module(module), name), "built-in")
-    known = known_pipelines()
-    near = difflib.get_close_matches(pipeline_id, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     raise PipelineError(
-        f"there is no pipeline {pipeline_id!r}.{hint} Known are {', '.join(known)}. Define it first: "
-        f"@foregsyte_kaggle.pipeline({pipeline_id!r}) above a function of a path."
+        f"there is no pipeline {pipeline_id!r}.{known_names(pipeline_id, known_pipelines())} Define it "
+        f"first: @foregsyte_kaggle.pipeline({pipeline_id!r}) above a function of a path."
     )
 
 

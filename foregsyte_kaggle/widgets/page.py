@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.models import JobStatus
 
-__all__ = ["JobPage", "JobRow", "PageQuery", "as_statuses"]
+__all__ = ["JobPage", "JobRow", "PageQuery"]
 
 MAX_PAGE_SIZE = 1_000
 
@@ -130,29 +129,6 @@ class JobPage:
     def last(self) -> int:
         """Number of the last row."""
         return self.first + len(self.rows) - 1 if self.rows else 0
-
-
-def as_statuses(
-    status: str | JobStatus | Sequence[str | JobStatus] | None,
-) -> tuple[JobStatus, ...]:
-    """Return one status, or several, as members in the enum's order; None gives none.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If one is unknown.
-    """
-    if status is None:
-        return ()
-    known = [one.value for one in JobStatus]
-    if not isinstance(status, (str, list, tuple, set, frozenset)):
-        raise InvalidArgumentError(f"status={status!r}; expected one or several of {known}")
-    wanted = [status] if isinstance(status, str) else status
-    values = [getattr(one, "value", one) for one in wanted]
-    for value in values:
-        if value not in known:
-            raise InvalidArgumentError(f"status={value!r} is unknown; expected one of {known}")
-    return tuple(one for one in JobStatus if one.value in values)
 
 
 def _is_whole(value: object) -> bool:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.environment import is_interactive
 from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.filters import as_statuses, check_pipeline, check_source
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.notices import say
 from foregsyte_kaggle.widgets.html import page_to_document, page_to_html
-from foregsyte_kaggle.widgets.page import JobPage, PageQuery, as_statuses
+from foregsyte_kaggle.widgets.page import JobPage, PageQuery
 from foregsyte_kaggle.widgets.paging import load_page
 from foregsyte_kaggle.widgets.text import page_to_text
 from foregsyte_kaggle.widgets.words import visible
-from foregsyte_kaggle.workspace import Workspace, active_workspace
+from foregsyte_kaggle.workspace import Workspace, active_workspace, as_path
 
 if TYPE_CHECKING:
     from foregsyte_kaggle.widgets.controls import JobControls
@@ -27,9 +28,9 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def job_table(
+    pipeline_id: str | None = None,
     *,
     status: str | JobStatus | Sequence[str | JobStatus] | None = None,
-    pipeline_id: str | None = None,
     source: str | None = None,
     page_size: int = 20,
     workspace: Workspace | None = None,
@@ -41,10 +42,12 @@ def job_table(
 
     Parameters
     ----------
+    pipeline_id
+        Only jobs of this pipeline.
     status
         Only jobs of this status, or of one of these, to begin with.
-    pipeline_id, source
-        Only jobs of these.
+    source
+        Only jobs of this source.
     page_size
         Rows a page, from 1 to 1,000.
     workspace
@@ -59,6 +62,10 @@ def job_table(
     ------
     InvalidArgumentError
         If an argument is not of the expected form.
+    PipelineError
+        If there is no such pipeline, neither registered nor in the ledger.
+    SourceError
+        If the ledger has no such source.
     WorkspaceError
         If no workspace is open.
 
@@ -69,7 +76,10 @@ def job_table(
     query = PageQuery(
         statuses=as_statuses(status), pipeline_id=pipeline_id, source=source, page_size=page_size
     )
-    return JobTable(active_workspace(workspace), query)
+    chosen = active_workspace(workspace)
+    check_pipeline(chosen.database, pipeline_id)
+    check_source(chosen.database, source)
+    return JobTable(chosen, query)
 
 
 class JobTable:
@@ -101,7 +111,7 @@ class JobTable:
         return page_to_text(self._page())
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page as one HTML file that needs no network; return its path.
+        """Write the page as one HTML file that needs no network; return its absolute path.
 
         Parameters
         ----------
@@ -113,7 +123,7 @@ class JobTable:
         InvalidArgumentError
             If it cannot be written there.
         """
-        file = Path(path).expanduser()
+        file = as_path("path", path)
         document = page_to_document(self._page())
         try:
             file.write_text(document, encoding="utf-8")

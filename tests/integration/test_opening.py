@@ -258,7 +258,7 @@ def test_jobs_that_a_killed_process_left_running_are_pending_again_and_the_secon
 
     run_python(DIES_WHILE_JOBS_RUN, "first", status=-signal.SIGKILL)
     workspace = fk.bootstrap()
-    assert "2 job(s) that it left running are pending again" in capsys.readouterr().out
+    assert "2 jobs that it left running are pending again" in capsys.readouterr().out
     waiting = ("pending", 1, 1, None)
     assert rows(workspace, query) == [waiting, waiting, ("pending", 0, 0, None)]
     assert rows(workspace, "SELECT ended_by, finished_at IS NULL FROM runs") == [("died", False)]

@@ -428,6 +428,8 @@ def test_unknown_pipeline_names_the_nearest() -> None:
             {"pattern": "../*"},
             "pattern='../*' names no file below the folder; expected one such as",
         ),
+        ({"pattern": None}, "pattern=None; expected a glob as text, such as '**/*.mp4', or"),
+        ({"pattern": ["*.mp4"]}, "pattern=['*.mp4']; expected a glob as text"),
         (
             {"name": ""},
             "name='' cannot name a source; expected text on one line that can be printed",

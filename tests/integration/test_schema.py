@@ -15,6 +15,7 @@ from typing import Any
 
 import alembic.command
 import alembic.config
+import alembic.script
 import duckdb
 import pytest
 from sqlalchemy import create_engine, select
@@ -149,7 +150,7 @@ def test_an_old_ledger_is_upgraded_read_resumed_and_added_to(
         assert job.status == ("pending" if status == "running" else status)
         assert job.input_path == path
         assert job.error_message == message or (message is None and job.status != "failed")
-    assert "1 job(s) that it left running are pending again" in said
+    assert "1 job that it left running is pending again" in said
 
     for path in jobs.input_path[jobs.status == "pending"]:
         (tmp_path / path).parent.mkdir(exist_ok=True)
@@ -563,6 +564,16 @@ def test_the_shell_says_where_a_ledger_is_and_what_there_is(
     shell("history")
     history = capsys.readouterr().out
     assert [line.split()[2].rstrip(",") for line in history.splitlines()] == list(REVISIONS)[::-1]
+
+
+def test_the_shell_finds_migrations_and_package_of_its_checkout_from_any_folder(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    config = alembic.config.Config(str(ROOT / "alembic.ini"))
+    scripts = alembic.script.ScriptDirectory.from_config(config)
+    assert Path(scripts.dir) == ROOT / "migrations"
+    assert sys.path[0] == str(ROOT), "not the folder that the shell is in"
 
 
 def test_the_shell_takes_another_ledger_by_its_path(in_folder: Path) -> None:

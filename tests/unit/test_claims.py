@@ -75,6 +75,17 @@ def test_limit_is_kept_and_told(database: Database) -> None:
     assert ledger.status_counts(database)["pending"] == 6
 
 
+def test_limit_that_leaves_nothing_pending_is_not_told(database: Database) -> None:
+    add_jobs(4)
+    claims = claims_of(database, limit=4)
+    assert positions(take_all(claims, 3)) == [1, 2, 3, 4]
+    assert not claims.limit_reached
+    add_jobs(1, "q", name="others")
+    assert not claims.limit_reached, "they are not of its selection"
+    add_jobs(1, name="more")
+    assert claims.limit_reached
+
+
 def test_limit_that_is_not_reached_is_not_told(database: Database) -> None:
     add_jobs(2)
     claims = claims_of(database, limit=4)

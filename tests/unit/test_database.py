@@ -430,7 +430,9 @@ def test_closing_beside_a_session_that_reads_returns_and_the_session_lets_go(
     session.commit()
     session.scalars(select(Job)).first()
     workspace.close()
-    assert "1 session(s) of SessionLocal are still open" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 session of SessionLocal is still open and keeps" in said
+    assert "locked; close it too" in said
     session.close()
     with duckdb.connect(str(workspace.ledger_path)) as connection:
         assert connection.execute("SELECT count(*) FROM jobs").fetchall() == [(1,)]

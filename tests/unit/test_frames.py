@@ -189,9 +189,10 @@ def test_frame_has_the_same_types_while_a_job_runs(
 
 @pytest.mark.usefixtures("jobs")
 def test_frame_whose_filter_leaves_nothing_has_the_same_types() -> None:
-    assert types(jobs_frame(source="nope")) == JOB_TYPES
+    assert types(jobs_frame("never_run")) == JOB_TYPES
+    assert types(jobs_frame("file_info", source="matches")) == JOB_TYPES
     assert types(jobs_frame(limit=0)) == JOB_TYPES
-    assert types(attempts_frame(pipeline_id="nope")) == ATTEMPT_TYPES
+    assert types(attempts_frame("never_run", source="matches")) == ATTEMPT_TYPES
 
 
 def test_lists_of_columns_are_those_of_the_frames() -> None:
@@ -240,9 +241,9 @@ def test_every_status_is_a_category_in_the_order_of_a_jobs_life() -> None:
         ({"status": ["failed", JobStatus.pending]}, ["bad 1", "bad 2", "waits"]),
         ({"status": []}, []),
         ({"pipeline_id": "score", "limit": 2}, ["good 1", "bad 1"]),
-        ({"pipeline_id": "other"}, []),
+        ({"pipeline_id": "never_run"}, []),
+        ({"pipeline_id": "never_run", "source": "matches"}, []),
         ({"source": "matches", "status": "completed"}, ["good 1", "good 2"]),
-        ({"source": "it's"}, []),
     ],
     ids=str,
 )
@@ -269,7 +270,10 @@ def test_job_made_by_hand_comes_where_it_was_numbered() -> None:
             {"status": "done"},
             "status='done' is unknown; expected one of ['pending', 'running', 'completed', 'failed']",
         ),
-        ({"status": 3}, "status='3' is unknown; expected one of"),
+        ({"status": 3}, "status=3; expected one or several of"),
+        ({"status": [3]}, "status=3 is unknown; expected one of"),
+        ({"pipeline_id": 5}, "pipeline_id=5; expected text, or None for all"),
+        ({"source": b"x"}, "source=b'x'; expected text, or None for all"),
         ({"limit": -1}, "limit=-1; expected a whole number from 0, or None"),
         ({"limit": "5"}, "limit='5'; expected a whole number from 0, or None"),
     ],
@@ -391,7 +395,9 @@ def test_results_of_a_pipeline_that_is_defined_no_more_are_shown() -> None:
 
 @pytest.mark.usefixtures("memory_workspace")
 def test_results_of_a_pipeline_that_never_was_are_an_error() -> None:
-    with pytest.raises(PipelineError, match=r"there is no pipeline 'scroe'\. "):
+    with pytest.raises(
+        PipelineError, match=r"no pipeline 'scroe', neither registered nor in this ledger\. "
+    ):
         results_frame("scroe")
 
 
@@ -554,6 +560,26 @@ def test_query_that_cannot_be_run_says_why(query: str, params: Any, message: str
     assert caught.value.__cause__ is not None
     assert len(jobs_frame()) == 5, "the ledger can be read as before"
     assert retry_jobs("never_run") == 0, "and written"
+
+
+@pytest.mark.usefixtures("jobs")
+@pytest.mark.parametrize("wrong", [None, 5, b"SELECT 1", ["SELECT 1"]], ids=repr)
+def test_query_that_is_no_text_says_what_was_expected(wrong: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        sql(wrong)
+    assert str(caught.value) == (
+        f"query={wrong!r}; expected SQL as text, such as 'SELECT * FROM jobs LIMIT 5'"
+    )
+
+
+@pytest.mark.usefixtures("jobs")
+@pytest.mark.parametrize("wrong", [5, "x", b"x", {1, 2}], ids=repr)
+def test_params_that_are_neither_named_nor_listed_say_what_was_expected(wrong: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        sql("SELECT ?", wrong)
+    assert str(caught.value) == (
+        f"params={wrong!r}; expected a dict for $name, a list for ?, or None"
+    )
 
 
 @pytest.mark.usefixtures("jobs")

@@ -13,9 +13,10 @@ import pytest
 
 from foregsyte_kaggle import Job, JobStatus, SessionLocal, job_table
 from foregsyte_kaggle.errors import InvalidArgumentError, WorkspaceError
+from foregsyte_kaggle.filters import as_statuses
 from foregsyte_kaggle.widgets import paging, table
 from foregsyte_kaggle.widgets.controls import JobControls
-from foregsyte_kaggle.widgets.page import JobPage, PageQuery, as_statuses
+from foregsyte_kaggle.widgets.page import JobPage, PageQuery
 from foregsyte_kaggle.widgets.paging import ERROR_CHARACTERS, load_page
 from foregsyte_kaggle.workspace import Workspace
 
@@ -171,6 +172,10 @@ def test_times_of_a_row_know_that_they_are_utc(memory_workspace: Workspace) -> N
             {"status": 3},
             "status=3; expected one or several of ['pending', 'running', 'completed', 'failed']",
         ),
+        (
+            {"workspace": 5},
+            "workspace=5; expected what bootstrap() returned, or None for the active one",
+        ),
         ({"pipeline_id": 5}, "pipeline_id=5; expected text, or None for all"),
         ({"source": Path("clips")}, f"source={Path('clips')!r}; expected text, or None for all"),
         ({"page_size": 0}, "page_size=0; expected a whole number from 1 to 1,000"),
@@ -184,7 +189,7 @@ def test_bad_argument_says_what_was_given_and_expected(
     memory_workspace: Workspace, arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidArgumentError) as raised:
-        job_table(workspace=memory_workspace, **arguments)
+        job_table(**{"workspace": memory_workspace, **arguments})
     assert str(raised.value) == message
 
 
@@ -231,8 +236,8 @@ def test_text_says_what_part_is_shown(memory_workspace: Workspace) -> None:
         "shown: 1 to 5 of 12, failed",
     ]
     assert len(lines) == 9
-    nothing = job_table(pipeline_id="unknown").to_text()
-    assert nothing == "no jobs yet\nshown: none, pipeline unknown"
+    nothing = job_table("file_info").to_text()
+    assert nothing == "no jobs yet\nshown: none, pipeline file_info"
 
 
 # --- what is displayed where -----------------------------------------------------------------------
@@ -408,6 +413,8 @@ def test_str_is_the_table_and_repr_stays_short(memory_workspace: Workspace) -> N
     seed(memory_workspace)
     assert str(job_table()) == job_table().to_text()
     assert repr(job_table()) == "<JobTable>"
+    with memory_workspace.database.transaction() as connection:
+        connection.execute("UPDATE jobs SET source = $name", {"name": "s" * 1_000}).fetchall()
     made = job_table(status=["failed", "pending"], pipeline_id="ocr", source="s" * 1_000)
     assert repr(made).startswith("<JobTable: pending or failed, pipeline ocr, source sss")
     assert len(repr(made)) < 250
@@ -424,6 +431,18 @@ def test_to_html_writes_one_file_and_returns_its_path(
     assert "clip-001.mp4" in text
     assert job_table(status="failed").to_html(path) == path, "it is replaced"
     assert "clip-002.mp4" not in path.read_text(encoding="utf-8")
+
+
+def test_to_html_returns_an_absolute_path(memory_workspace: Workspace) -> None:
+    path = job_table().to_html("jobs.html")
+    assert path == memory_workspace.directory / "jobs.html"
+    assert path.exists()
+
+
+@pytest.mark.usefixtures("memory_workspace")
+def test_to_html_of_what_is_no_path_says_so() -> None:
+    with pytest.raises(InvalidArgumentError, match="path=5; expected a path, as text or a pathlib"):
+        job_table().to_html(5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["missing/jobs.html", "."], ids=["no folder", "a folder"])

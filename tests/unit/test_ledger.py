@@ -439,7 +439,7 @@ def test_end_of_run_is_noted_with_its_counts(database: Database) -> None:
         ({"pipeline_id": "p"}, 2),
         ({"source": "b"}, 1),
         ({"pipeline_id": "q", "source": "a"}, 1),
-        ({"pipeline_id": "other"}, 0),
+        ({"pipeline_id": "file_info"}, 0),
         ({"job_ids": []}, 0),
     ],
     ids=str,
@@ -480,8 +480,8 @@ def test_retry_clears_the_error_and_the_interruptions(database: Database) -> Non
 
 
 @pytest.mark.usefixtures("database")
-@pytest.mark.parametrize("status", ["pending", "running", JobStatus.running, "done"])
-def test_retry_of_another_status_is_refused(status: str) -> None:
+@pytest.mark.parametrize("status", ["pending", "running", JobStatus.running, "done", ["failed"]])
+def test_retry_of_another_status_is_refused(status: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="expected 'failed' or 'completed'"):
         retry_jobs(status=status)
 
@@ -490,6 +490,10 @@ def test_retry_of_another_status_is_refused(status: str) -> None:
 def test_retry_of_what_is_no_id_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="'42' is not a job's id"):
         retry_jobs(job_ids=["42"])
+    with pytest.raises(
+        InvalidArgumentError, match=r"job_ids=42; expected ids as in jobs_frame\(\)"
+    ):
+        retry_jobs(job_ids=42)  # type: ignore[arg-type]
 
 
 def test_jobs_made_by_hand_are_numbered_once_in_the_order_they_were_made(
@@ -517,7 +521,7 @@ def test_group_with_a_job_that_somebody_else_changed_is_not_written(database: Da
     run_id = uuid.uuid4()
     jobs = claim(database, run_id)
     execute(database, f"UPDATE jobs SET status = 'pending' WHERE position = {jobs[1].position}")
-    with pytest.raises(RunError, match=r"1 job\(s\) .* were changed by somebody else"):
+    with pytest.raises(RunError, match=f"somebody else changed 1 job of run {run_id} meanwhile"):
         record(database, run_id, jobs)
     assert statuses(database) == ["running", "pending", "running"]
     assert query(database, "SELECT count(*) FROM job_attempts") == [(0,)]
@@ -526,7 +530,7 @@ def test_group_with_a_job_that_somebody_else_changed_is_not_written(database: Da
 def test_record_leaves_jobs_of_another_run_alone(database: Database) -> None:
     add_jobs(1)
     jobs = claim(database, uuid.uuid4())
-    with pytest.raises(RunError, match="changed by somebody else"):
+    with pytest.raises(RunError, match="somebody else changed 1 job "):
         record(database, uuid.uuid4(), jobs)
     assert statuses(database) == ["running"]
 

@@ -12,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "foregsyte_kaggle"
 FOLDERS = ("foregsyte_kaggle", "migrations", "notebooks", "tests")
 TOP_LEVEL = ("alembic.ini", "pyproject.toml", "Makefile", ".ci/run", "README.md")
 SUFFIXES = {".py", ".ipynb", ".mako", ".ini", ".toml", ".html", ".css", ".js"}
@@ -113,16 +114,6 @@ def project() -> dict[str, object]:
 
 
 @pytest.mark.unit
-def test_last_release_in_the_changelog_is_the_version() -> None:
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    released = re.findall(r"^## \[(\d[^\]]*)\]", text, re.MULTILINE)
-    assert "## [Unreleased]" in text
-    assert not released or released[0] == project()["version"], (
-        "CHANGELOG.md and pyproject.toml name different versions"
-    )
-
-
-@pytest.mark.unit
 def test_kaggle_pins_are_within_the_declared_dependencies() -> None:
     lines = (ROOT / "tests" / "kaggle" / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.lower().split("==") for line in lines if "==" in line and line[0] != "#")
@@ -133,15 +124,22 @@ def test_kaggle_pins_are_within_the_declared_dependencies() -> None:
     assert not refused, "Kaggle's image could not install this version of the package"
 
 
-def rooms() -> dict[str, int]:
-    """Read the layout table of CONTRIBUTING.md: each module of the package with its row."""
+def layout() -> list[tuple[list[str], str]]:
+    """Read the layout table of CONTRIBUTING.md: of each row its rooms, and what they alone may."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     table = text.partition("| room in ")[2].partition("\n\n")[0].splitlines()[2:]
-    return {
-        name: row
-        for row, line in enumerate(table)
-        for name in re.findall(r"`(\w+)`", line.split("|")[1])
-    }
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    return [(re.findall(r"`(\w+)`", names), alone_may) for names, _, alone_may in rows]
+
+
+def rooms() -> dict[str, int]:
+    """Return each room of the package with the number of its row."""
+    return {name: row for row, (names, _) in enumerate(layout()) for name in names}
+
+
+def room_of(path: Path) -> str:
+    """Return the room that a module of the package is in."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imported_rooms(path: Path) -> set[str]:
@@ -163,16 +161,69 @@ def imported_rooms(path: Path) -> set[str]:
 @pytest.mark.unit
 def test_imports_go_one_way_down_the_layout_table() -> None:
     row_of = rooms()
-    package = ROOT / "foregsyte_kaggle"
     upwards = []
-    for path in package.rglob("*.py"):
-        room = path.relative_to(package).parts[0].removesuffix(".py")
+    for path in PACKAGE.rglob("*.py"):
+        room = room_of(path)
         if room == "__init__":  # the front door, which names everything
             continue
         assert room in row_of, f"give {room} a line in CONTRIBUTING.md's layout table"
         used = imported_rooms(path) & row_of.keys()
         upwards += [f"{room} -> {other}" for other in used if row_of[other] < row_of[room]]
     assert not upwards, "these imports go up the layout table: move the code, or the line"
+
+
+# For each entry of the table's column "alone may", the code that does it.
+ALONE_MAY = {
+    "import ipywidgets": r"^\s*(import|from) ipywidgets\b",
+    "start processes": r"^\s*(import|from) (subprocess|multiprocessing)\b"
+    r"|\bos\.(fork|system|popen|spawn|posix_spawn|exec)\w*\(",
+    "copy ledgers": r"\bATTACH '|\bCOPY FROM DATABASE\b|\bshutil\.copy",
+    "change a status": r"\bUPDATE jobs SET ((?!\bWHERE\b).)*\bstatus =|^\s*[\w.]+\.status = ",
+    "call Alembic": r"^\s*(import|from) alembic\b",
+    "define tables": r"\b__tablename__\b",
+    "open DuckDB": r"\bduckdb\.connect\(|\bcreate_engine\(",
+    "print": r"(?<![\w.])print\(",
+    "read Kaggle's variables and paths": r"\bKAGGLE_|/kaggle/input",
+}
+
+
+def code_of(path: Path) -> str:
+    """Return a module's code without comments and docstrings, each string in one piece."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+@pytest.mark.unit
+def test_every_right_of_the_layout_table_has_a_pattern() -> None:
+    assert {alone_may for _, alone_may in layout() if alone_may} == set(ALONE_MAY)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("right", ALONE_MAY)
+def test_only_the_room_that_alone_may_does_it(right: str) -> None:
+    (allowed,) = [names for names, alone_may in layout() if alone_may == right]
+    does_it = re.compile(ALONE_MAY[right], re.MULTILINE | re.DOTALL).search
+    users = {room_of(path) for path in PACKAGE.rglob("*.py") if does_it(code_of(path))}
+    assert users & set(allowed), "the pattern finds nothing any more: mend it"
+    assert not users - set(allowed), f"only {allowed} may {right}"
+
+
+@pytest.mark.unit
+def test_migrations_change_no_rows() -> None:
+    changes = re.compile(
+        r"\b(UPDATE|INSERT|DELETE|MERGE)\b|\bbulk_insert\b|\.(update|delete|insert)\("
+    )
+    files = list((ROOT / "migrations" / "versions").glob("*.py"))
+    assert files
+    assert not [path.name for path in files if changes.search(code_of(path))]
 
 
 @pytest.mark.unit

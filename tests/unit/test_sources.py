@@ -407,7 +407,8 @@ def test_folder_without_files(here: Path) -> None:
     assert refusal("empty") == f"empty has no file that matches '**/*'. {advice}"
     assert refusal("clips", pattern="*.avi") == f"clips has no file that matches '*.avi'. {advice}"
     assert refusal("clips", pattern="*.avi", unit="folder") == (
-        f"clips has no folder with files that match '*.avi'. {advice}"
+        "clips has no folder with files that match '*.avi'. Check the folder and the pattern: '*/*.dcm' "
+        "takes folders right below this one, '**/*.dcm' all that hold such files."
     )
 
 
@@ -426,7 +427,7 @@ def test_glob_from_nowhere() -> None:
 @pytest.mark.parametrize("source", [None, 5, {"path": ["a"]}, object()])
 def test_source_of_another_type(source: Any) -> None:
     assert refusal(source) == (
-        f"the source is a {type(source).__name__}; expected a folder, a glob, a CSV or Parquet file, "
+        f"the source is of type {type(source).__name__}; expected a folder, a glob, a CSV or Parquet file, "
         "a DataFrame, or a list of paths"
     )
 

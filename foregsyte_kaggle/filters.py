@@ -1,0 +1,94 @@
+"""What jobs are filtered by, checked: a misspelt name is an error, where it would find nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError, known_names
+from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.registry import known_pipelines
+
+if TYPE_CHECKING:
+    from foregsyte_kaggle.database import Database
+
+__all__ = ["as_statuses", "check_pipeline", "check_source"]
+
+
+def as_statuses(
+    status: str | JobStatus | Iterable[str | JobStatus] | None,
+) -> tuple[JobStatus, ...]:
+    """Return one status, or several, as members in the enum's order; None gives none.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If one is unknown.
+    """
+    if status is None:
+        return ()
+    known = [one.value for one in JobStatus]
+    if not isinstance(status, Iterable) or isinstance(status, bytes):
+        raise InvalidArgumentError(f"status={status!r:.80}; expected one or several of {known}")
+    wanted = [status] if isinstance(status, str) else status
+    values = [getattr(one, "value", one) for one in wanted]
+    for value in values:
+        if value not in known:
+            raise InvalidArgumentError(f"status={value!r:.80} is unknown; expected one of {known}")
+    return tuple(one for one in JobStatus if one.value in values)
+
+
+def check_pipeline(database: Database, pipeline_id: str | None) -> None:
+    """Refuse a pipeline that is neither registered nor that of any job; None stands for all.
+
+    Raises
+    ------
+    PipelineError
+        If there is no such pipeline; says which there are and the nearest.
+    InvalidArgumentError
+        If it is no text.
+    """
+    _check_type("pipeline_id", pipeline_id)
+    if pipeline_id is None or pipeline_id in known_pipelines():
+        return
+    with database.reading() as cursor:
+        if cursor.execute(
+            "SELECT 1 FROM jobs WHERE pipeline_id = $name LIMIT 1", {"name": pipeline_id}
+        ).fetchall():
+            return
+        used = cursor.execute("SELECT DISTINCT pipeline_id FROM jobs").fetchall()
+    known = known_names(pipeline_id, {*known_pipelines(), *(name for (name,) in used)})
+    raise PipelineError(
+        f"there is no pipeline {pipeline_id!r}, neither registered nor in this ledger.{known}"
+    )
+
+
+def check_source(database: Database, source: str | None) -> None:
+    """Refuse a source that is neither recorded nor that of any job; None stands for all.
+
+    Raises
+    ------
+    SourceError
+        If there is no such source; says which there are and the nearest.
+    InvalidArgumentError
+        If it is no text.
+    """
+    _check_type("source", source)
+    if source is None:
+        return
+    with database.reading() as cursor:
+        for table, column in (("sources", "name"), ("jobs", "source")):
+            if cursor.execute(
+                f"SELECT 1 FROM {table} WHERE {column} = $name LIMIT 1", {"name": source}
+            ).fetchall():
+                return
+        used = cursor.execute(
+            "SELECT name FROM sources UNION SELECT source FROM jobs WHERE source IS NOT NULL"
+        ).fetchall()
+    known = known_names(source, [name for (name,) in used])
+    raise SourceError(f"no source is named {source!r} in this ledger.{known}")
+
+
+def _check_type(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidArgumentError(f"{name}={value!r:.80}; expected text, or None for all")
