@@ -251,7 +251,7 @@ def results_frame(
     PipelineError
         If there is no such pipeline, neither registered nor in the ledger.
     """
-    chosen = active_workspace(workspace)
+    chosen, at_most = active_workspace(workspace), _limited(limit)
     with chosen.database.reading() as cursor:
         columns = result_columns(cursor, pipeline_id)
     if not columns:
@@ -264,9 +264,9 @@ def results_frame(
     query = (
         f"SELECT {', '.join(['jobs.job_id::VARCHAR AS job_id', *parts])}"
         f" FROM {table_name(pipeline_id)} AS found JOIN jobs USING (job_id)"
-        " WHERE jobs.status = 'completed' ORDER BY jobs.position, found.rowid"
+        f" WHERE jobs.status = 'completed' ORDER BY jobs.position, found.rowid{at_most}"
     )
-    return to_dataframe(_read(chosen, query + _limited(limit), {}))
+    return to_dataframe(_read(chosen, query, {}))
 
 
 def sql(

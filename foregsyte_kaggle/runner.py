@@ -217,7 +217,5 @@ def _nothing_pending(workspace: Workspace, pipeline_id: str | None, source: str 
         text += f" and source {source!r}"
     if counts["failed"]:
         them = "it" if counts["failed"] == 1 else "them"
-        text += (
-            f"; {counted(counts['failed'], 'job')} failed before, retry_jobs() makes {them} pending again"
-        )
+        text += f"; {counted(counts['failed'], 'job')} failed before, retry_jobs() makes {them} pending again"
     return text

@@ -138,7 +138,9 @@ def _from_folder(
         example = "'*.mp4' takes this folder only, '**/*.mp4' the ones below too"
         if unit == "folder":
             what = "folder with files that match"
-            example = "'*/*.dcm' takes folders right below this one, '**/*.dcm' all that hold such files"
+            example = (
+                "'*/*.dcm' takes folders right below this one, '**/*.dcm' all that hold such files"
+            )
         reason = ""
         if found.skipped:
             path, why = found.skipped[0]

@@ -151,5 +151,7 @@ def as_path(name: str, value: object) -> Path:
     """
     text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(text, str) or "\0" in text:
-        raise InvalidArgumentError(f"{name}={value!r:.80}; expected a path, as text or a pathlib.Path")
+        raise InvalidArgumentError(
+            f"{name}={value!r:.80}; expected a path, as text or a pathlib.Path"
+        )
     return Path(os.path.expanduser(text)).resolve()

@@ -15,6 +15,7 @@ from typing import Any
 
 import alembic.command
 import alembic.config
+import alembic.script
 import duckdb
 import pytest
 from sqlalchemy import create_engine, select
@@ -563,6 +564,16 @@ def test_the_shell_says_where_a_ledger_is_and_what_there_is(
     shell("history")
     history = capsys.readouterr().out
     assert [line.split()[2].rstrip(",") for line in history.splitlines()] == list(REVISIONS)[::-1]
+
+
+def test_the_shell_finds_migrations_and_package_of_its_checkout_from_any_folder(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    config = alembic.config.Config(str(ROOT / "alembic.ini"))
+    scripts = alembic.script.ScriptDirectory.from_config(config)
+    assert Path(scripts.dir) == ROOT / "migrations"
+    assert sys.path[0] == str(ROOT), "not the folder that the shell is in"
 
 
 def test_the_shell_takes_another_ledger_by_its_path(in_folder: Path) -> None:

@@ -14,6 +14,7 @@ from foregsyte_kaggle import (
     PipelineError,
     SessionLocal,
     SourceError,
+    Workspace,
     attempts_frame,
     job_table,
     jobs_frame,
@@ -38,7 +39,7 @@ by_source = pytest.mark.parametrize("function", [*FILTERED, run])
 
 
 @pytest.fixture
-def failed() -> None:
+def failed(memory_workspace: Workspace) -> None:
     """A failed job of the pipeline ``score`` and the source ``matches``, and one made by hand."""
 
     @pipeline("score")
@@ -54,7 +55,9 @@ def failed() -> None:
 
 @by_pipeline
 @pytest.mark.usefixtures("failed")
-def test_pipeline_that_is_nowhere_is_an_error_with_the_nearest(function: Callable[..., Any]) -> None:
+def test_pipeline_that_is_nowhere_is_an_error_with_the_nearest(
+    function: Callable[..., Any],
+) -> None:
     with pytest.raises(PipelineError) as caught:
         function("scroe")
     assert str(caught.value) == (

@@ -395,7 +395,9 @@ def test_results_of_a_pipeline_that_is_defined_no_more_are_shown() -> None:
 
 @pytest.mark.usefixtures("memory_workspace")
 def test_results_of_a_pipeline_that_never_was_are_an_error() -> None:
-    with pytest.raises(PipelineError, match=r"there is no pipeline 'scroe'\. "):
+    with pytest.raises(
+        PipelineError, match=r"no pipeline 'scroe', neither registered nor in this ledger\. "
+    ):
         results_frame("scroe")
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from foregsyte_kaggle import Job, JobStatus, SessionLocal, job_table
 from foregsyte_kaggle.errors import InvalidArgumentError, WorkspaceError
+from foregsyte_kaggle.filters import as_statuses
 from foregsyte_kaggle.widgets import paging, table
 from foregsyte_kaggle.widgets.controls import JobControls
-from foregsyte_kaggle.filters import as_statuses
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery
 from foregsyte_kaggle.widgets.paging import ERROR_CHARACTERS, load_page
 from foregsyte_kaggle.workspace import Workspace
@@ -172,7 +172,10 @@ def test_times_of_a_row_know_that_they_are_utc(memory_workspace: Workspace) -> N
             {"status": 3},
             "status=3; expected one or several of ['pending', 'running', 'completed', 'failed']",
         ),
-        ({"workspace": 5}, "workspace=5; expected what bootstrap() returned, or None for the active one"),
+        (
+            {"workspace": 5},
+            "workspace=5; expected what bootstrap() returned, or None for the active one",
+        ),
         ({"pipeline_id": 5}, "pipeline_id=5; expected text, or None for all"),
         ({"source": Path("clips")}, f"source={Path('clips')!r}; expected text, or None for all"),
         ({"page_size": 0}, "page_size=0; expected a whole number from 1 to 1,000"),

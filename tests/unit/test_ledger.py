@@ -490,7 +490,9 @@ def test_retry_of_another_status_is_refused(status: Any) -> None:
 def test_retry_of_what_is_no_id_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="'42' is not a job's id"):
         retry_jobs(job_ids=["42"])
-    with pytest.raises(InvalidArgumentError, match=r"job_ids=42; expected ids as in jobs_frame\(\)"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"job_ids=42; expected ids as in jobs_frame\(\)"
+    ):
         retry_jobs(job_ids=42)  # type: ignore[arg-type]
 
 

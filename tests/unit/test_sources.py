@@ -427,7 +427,7 @@ def test_glob_from_nowhere() -> None:
 @pytest.mark.parametrize("source", [None, 5, {"path": ["a"]}, object()])
 def test_source_of_another_type(source: Any) -> None:
     assert refusal(source) == (
-        f"the source is a {type(source).__name__}; expected a folder, a glob, a CSV or Parquet file, "
+        f"the source is of type {type(source).__name__}; expected a folder, a glob, a CSV or Parquet file, "
         "a DataFrame, or a list of paths"
     )
 

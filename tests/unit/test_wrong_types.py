@@ -52,9 +52,8 @@ def test_wrong_type_is_an_error_of_ours(name: str, parameter: str) -> None:
     for value in WRONG:
         try:
             getattr(fk, name)(**RIGHT[name] | {parameter: value})
-        except fk.ForegsyteError as error:
+        except fk.ForegsyteError:
             refused += 1
-            assert str(error), value
     assert refused >= 5, "most of these are no right value of any argument"
 
 
@@ -64,7 +63,11 @@ def test_wrong_type_is_an_error_of_ours(name: str, parameter: str) -> None:
     [
         ("bootstrap", {"directory": 5}, "directory=5; expected a path, as text or a pathlib.Path"),
         ("snapshot", {"path": None}, "path=None; expected a path, as text or a pathlib.Path"),
-        ("snapshot", {"path": "a\0b"}, "path='a\\x00b'; expected a path, as text or a pathlib.Path"),
+        (
+            "snapshot",
+            {"path": "a\0b"},
+            "path='a\\x00b'; expected a path, as text or a pathlib.Path",
+        ),
         (
             "jobs_frame",
             {"workspace": "here"},
