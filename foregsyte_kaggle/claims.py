@@ -62,6 +62,11 @@ class Claims:
             ledger.pending_jobs(self._database, selection) for selection, _ in self._selections
         )
 
+    @property
+    def pipeline_id(self) -> str | None:
+        """Whose jobs are looked for next."""
+        return self._selections[self._at][0].pipeline_id if self._selections else None
+
     def take(self, most: int) -> Claimed | None:
         """Claim up to ``most`` jobs; None when nothing is pending now, or the limit is reached."""
         while True:
