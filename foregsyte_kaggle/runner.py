@@ -70,7 +70,7 @@ def run_jobs(
         Seconds after which a job is killed with its children and fails; loading a class pipeline does
         not count. A batch may take as long as all of its jobs. Needs processes.
     max_attempts
-        How often a failing job is tried in this run, with growing pauses; again in no batch.
+        How often a failing job is tried in this run, with growing pauses; alone, not in its batch.
     on_error
         ``"continue"``, or ``"raise"``: end the run at the first job that fails for good.
     progress

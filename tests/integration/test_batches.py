@@ -410,3 +410,30 @@ def test_thread_that_a_failure_left_behind_tries_no_further_job_by_itself(tmp_pa
         assert time.monotonic() < until
         time.sleep(0.01)
     assert not [name for name in ("1", "2", "3") if (tried / name).exists()]
+
+
+@pytest.mark.parametrize("executor_name", ["processes", "threads"])
+def test_batch_underway_when_the_run_ends_is_pending_again(
+    executor_name: str, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+
+    @fk.pipeline("p", batch_size=4)
+    def batch(names: list[str]) -> list[dict[str, Any]]:
+        if "0" in names:
+            begun.touch()
+            time.sleep(20)
+        until = time.monotonic() + 60
+        while not begun.exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        raise ValueError("bad")
+
+    add_jobs(*numbers(12))
+    with pytest.raises(RunError, match="failed: ValueError: bad"):
+        run(executor=executor_name, on_error="raise")
+    states = dict(query("SELECT input_path, status::VARCHAR FROM jobs"))
+    assert {states[name] for name in "0123"} == {"pending"}
+    assert "failed" in states.values()
+    assert "running" not in states.values()
+    assert set(attempts()) == {name for name, state in states.items() if state != "pending"}

@@ -212,6 +212,7 @@ def test_auto_without_a_gpu_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("executor", ["threads", "inline", "ThreadPoolExecutor"])
 @pytest.mark.parametrize("devices", [[0], "auto"], ids=str)
 def test_only_processes_can_be_given_devices(executor: str, devices: Any) -> None:
+    fk.pipeline("p")(lambda name: None)
     add_jobs(1)
     with (
         ThreadPoolExecutor(1) as pool,
