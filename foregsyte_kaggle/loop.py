@@ -36,6 +36,7 @@ from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, Task, clean
 if TYPE_CHECKING:
     from foregsyte_kaggle.claims import Claimed, Claims
     from foregsyte_kaggle.database import Database
+    from foregsyte_kaggle.schemas import Schema
 
 __all__ = ["Loop", "Policy"]
 
@@ -71,6 +72,8 @@ class Loop:
         Told what was committed, group by group.
     warn
         Told of a column that became JSON.
+    schemas
+        Of those pipelines that declare one.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Loop:
         policy: Policy,
         on_recorded: Callable[[list[Ended]], None],
         warn: Callable[[str], None],
+        schemas: Mapping[str, Schema] | None = None,
     ) -> None:
         self._database = database
         self._run_id = run_id
@@ -94,6 +98,7 @@ class Loop:
         self._policy = policy
         self._on_recorded = on_recorded
         self._warn = warn
+        self._schemas = schemas
         self._backlog = Backlog()
         self._in_flight: dict[int, Chunk] = {}
         self._long: set[int] = set()
@@ -383,7 +388,7 @@ class Loop:
         if not self._ended:
             return
         group, self._ended, self._must_flush = self._ended, [], False
-        written = record_group(self._database, self._run_id, group, self._warn)
+        written = record_group(self._database, self._run_id, group, self._warn, self._schemas)
         self._on_recorded(written)
         if self._policy.on_error == "raise" and self._first_error is None:
             failed = (e for e in written if e.final and e.outcome.outcome != "completed")

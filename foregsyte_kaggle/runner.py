@@ -20,6 +20,7 @@ from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.registry import Pipeline, find_pipeline
 from foregsyte_kaggle.runs import Run
+from foregsyte_kaggle.schemas import declare_table
 from foregsyte_kaggle.worker import PARTIAL_FOLDER
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
@@ -77,7 +78,8 @@ def run_jobs(
     Raises
     ------
     PipelineError
-        If the pipeline is unknown, or cannot be sent to, or loaded in, other processes.
+        If the pipeline is unknown, cannot be sent to, or loaded in, other processes, or if stored results
+        do not fit its schema.
     SourceError
         If the folder of a source is not there now, or no source has the name given.
     RunError
@@ -94,6 +96,11 @@ def run_jobs(
     check_source(chosen.database, source)
     roots = _Roots(chosen)
     roots.check([selection for selection, _ in selections])
+    schemas = {
+        p.pipeline_id: declare_table(chosen.database, p.pipeline_id, p.schema)
+        for p in pipelines
+        if p.schema is not None
+    }
     waiting = sum(
         extent.jobs
         for selection, _ in selections
@@ -123,6 +130,7 @@ def run_jobs(
         Policy(max_attempts, on_error),
         run.note,
         say,
+        schemas,
     )
     attend(chosen, run, loop, engine, progress=progress)
     return run

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, known_names
+from foregsyte_kaggle.registry.declared import DeclaredSchema, declared_schema
 from foregsyte_kaggle.registry.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 __all__ = ["Pipeline", "find_pipeline", "known_pipelines", "pipeline", "pipelines"]
 
@@ -43,12 +45,15 @@ class Pipeline:
         ``"notebook"`` for what ``@pipeline`` registered, ``"built-in"`` otherwise.
     version : str or None
         Stands for the code in place of its fingerprint.
+    schema : dict or None
+        The columns of its results with their types; None where these follow from the values.
     """
 
     pipeline_id: str
     target: Callable[..., Any]
     origin: str
     version: str | None = None
+    schema: DeclaredSchema | None = None
 
     @property
     def is_class(self) -> bool:
@@ -64,7 +69,12 @@ class Pipeline:
 _registered: dict[str, Pipeline] = {}
 
 
-def pipeline(pipeline_id: str, *, version: str | None = None) -> Callable[[Target], Target]:
+def pipeline(
+    pipeline_id: str,
+    *,
+    schema: Mapping[str, Any] | pa.Schema | None = None,
+    version: str | None = None,
+) -> Callable[[Target], Target]:
     """Register a function or class as a pipeline; decorating again replaces it.
 
     The function is called as ``fn(path, **params)``: ``path`` is a ``pathlib.Path``, or a ``str`` for
@@ -78,6 +88,12 @@ def pipeline(pipeline_id: str, *, version: str | None = None) -> Callable[[Targe
     ----------
     pipeline_id
         A letter, then up to 62 letters, digits and underscores, all small.
+    schema
+        The columns of the results with their types, where these should not follow from the values: a
+        dict of names and types (Python's, such as ``float``, or DuckDB's as text, such as
+        ``"DECIMAL(10,2)"``), or a ``pyarrow.Schema``. A value that does not fit, or another column,
+        fails its job; a missing column is NULL. Values are converted where that is exact, such as 1 to
+        1.0, but text to no number; those of a FLOAT are rounded to it.
     version
         Stands for the code; by default a fingerprint of its source.
 
@@ -89,11 +105,11 @@ def pipeline(pipeline_id: str, *, version: str | None = None) -> Callable[[Targe
     Raises
     ------
     InvalidArgumentError
-        If the id is not of that form, or the decorated object cannot be called.
+        If the id or the schema is not of that form, or the decorated object cannot be called.
 
     Examples
     --------
-    >>> @pipeline("line_count")
+    >>> @pipeline("line_count", schema={"lines": int})
     ... def line_count(path):
     ...     return {"lines": len(path.read_text().splitlines())}
     """
@@ -103,13 +119,15 @@ def pipeline(pipeline_id: str, *, version: str | None = None) -> Callable[[Targe
             "small letters, digits and underscores, such as 'yolo_ocr'"
         )
 
+    declared = None if schema is None else declared_schema(schema)
+
     def register(target: Target) -> Target:
         if not callable(target):
             raise InvalidArgumentError(
                 f"the pipeline {pipeline_id!r} is {target!r:.80}; expected a function or a class"
             )
         text = None if version is None else str(version)
-        _registered[pipeline_id] = Pipeline(pipeline_id, target, "notebook", text)
+        _registered[pipeline_id] = Pipeline(pipeline_id, target, "notebook", text, declared)
         return target
 
     return register
