@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.fitting import fit_column, fit_values
-from foregsyte_kaggle.returned import JOB_COLUMN, Reader, ResultBatch, check_names, named_columns
+from foregsyte_kaggle.result_tables import JOB_COLUMN
+from foregsyte_kaggle.returned import Reader, ResultBatch, check_names, named_columns
 from foregsyte_kaggle.schemas import Schema
 
 if TYPE_CHECKING:

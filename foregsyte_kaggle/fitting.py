@@ -199,7 +199,7 @@ def _is_number(kind: pa.DataType) -> bool:
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return value
-    if getattr(value, "nanosecond", 0):  # of pandas' times, which Python's cannot hold
+    if getattr(value, "nanosecond", 0) > 0:  # of pandas' times, which Python's cannot hold
         raise ResultError(
             f"{shown(value)} has nanoseconds; round it first, or return an Arrow table"
         )

@@ -246,8 +246,7 @@ def results_frame(
     pandas.DataFrame
         ``job_id``, ``input_path`` (unless the results have a column of that name), and the columns of
         the results. Empty where there are none yet, with the columns of the pipeline's schema if it has
-        one. Times with a zone are in UTC; those without are as
-        the pipeline returned them.
+        one. Times with a zone are in UTC; those without are as the pipeline returned them.
 
     Raises
     ------
@@ -279,8 +278,8 @@ def _no_rows(workspace: Workspace, pipeline_id: str) -> str:
     if "input_path" not in map(str.lower, declared):
         columns.append("input_path")
     with workspace.database.reading() as cursor:
-        for column in resolve(cursor, pipeline_id, declared):
-            columns.append(f"NULL::{column.kind} AS {quote(column.name)}")
+        schema = resolve(cursor, pipeline_id, declared)
+    columns += [f"NULL::{column.kind} AS {quote(column.name)}" for column in schema]
     return f"SELECT {', '.join(columns)} FROM jobs WHERE false"
 
 

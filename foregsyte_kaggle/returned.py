@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.kinds import arrow_column, first_conflict, kind_of
+from foregsyte_kaggle.result_tables import JOB_COLUMN
 from foregsyte_kaggle.returned_tables import EMPTY_LISTS, columns_of, stored_column
 from foregsyte_kaggle.values import plain, shown
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMPTY_LISTS",
-    "JOB_COLUMN",
     "Conflict",
     "Reader",
     "ResultBatch",
@@ -27,8 +27,6 @@ __all__ = [
     "gather",
     "named_columns",
 ]
-
-JOB_COLUMN = "job_id"
 
 #: The SQL types of kinds of values.
 _OF_KINDS = {

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from foregsyte_kaggle.errors import PipelineError, ResultError
 from foregsyte_kaggle.fitting import Column, fit_column
-from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
+from foregsyte_kaggle.result_tables import (
+    JOB_COLUMN,
+    ColumnChange,
+    change_columns,
+    quote,
+    result_columns,
+    table_name,
+)
 from foregsyte_kaggle.returned_tables import sql_type_of
 from foregsyte_kaggle.widening import json_expression, retyped
 
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
 
     from foregsyte_kaggle.database import Database
 
-__all__ = ["Declared", "Schema", "declare_table", "resolve"]
+__all__ = ["Declared", "Schema", "arrow_type", "declare_table", "resolve"]
 
 #: Column names with DuckDB's types as text, or with Arrow's, as ``@pipeline`` checked them.
 Declared: TypeAlias = "Mapping[str, str | pa.DataType]"
@@ -69,7 +76,7 @@ def resolve(cursor: DuckDBPyConnection, pipeline_id: str, declared: Declared) ->
                 known = cursor.execute(f"DESCRIBE SELECT NULL::{text}").fetchall()[0][1]
         except duckdb.Error as error:
             why = f"DuckDB says: {str(error).splitlines()[0]}"
-        arrow = _arrow_type(known)
+        arrow = arrow_type(known)
         if arrow is None:
             raise PipelineError(
                 f"the schema of the pipeline {pipeline_id!r} gives the column {name!r} the type "
@@ -94,23 +101,24 @@ def declare_table(database: Database, pipeline_id: str, declared: Declared) -> S
         if not list(_differing(cursor, pipeline_id, schema)):
             return schema
     with database.exclusive() as connection:
-        statements = _statements(connection, pipeline_id, schema)
-        connection.begin()
-        try:
-            for statement in statements:
-                connection.execute(statement).fetchall()
-            connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
+        changes = [
+            ColumnChange(column.name, column.kind)
+            if known is None
+            else ColumnChange(
+                known[0], column.kind, _converted(connection, pipeline_id, column, *known)
+            )
+            for column, known in list(_differing(connection, pipeline_id, schema))
+        ]
+        change_columns(connection, pipeline_id, changes)
     return schema
 
 
-def _arrow_type(kind: str) -> pa.DataType | None:
+def arrow_type(kind: str) -> pa.DataType | None:
+    """Return the type in which values are handed to DuckDB for one of its types; None if no column has it."""
     import pyarrow as pa
 
     if kind.endswith("[]"):
-        inner = _arrow_type(kind[:-2])
+        inner = arrow_type(kind[:-2])
         return None if inner is None else pa.list_(inner)
     if kind.startswith("DECIMAL("):
         precision, scale = map(int, kind[len("DECIMAL(") : -1].split(","))
@@ -131,24 +139,6 @@ def _differing(
         known = stored.get(column.name.lower())
         if known is None or known[1] != column.kind:
             yield column, known
-
-
-def _statements(connection: DuckDBPyConnection, pipeline_id: str, schema: Schema) -> list[str]:
-    table = table_name(pipeline_id)
-    if not result_columns(connection, pipeline_id):
-        columns = "".join(f", {quote(column.name)} {column.kind}" for column in schema)
-        return [
-            "CREATE SCHEMA IF NOT EXISTS results",
-            f"CREATE TABLE {table} ({JOB_COLUMN} UUID NOT NULL{columns})",
-        ]
-    statements = []
-    for column, known in _differing(connection, pipeline_id, schema):
-        change = f"ADD COLUMN {quote(column.name)} {column.kind}"
-        if known is not None:
-            using = _converted(connection, pipeline_id, column, *known)
-            change = f"ALTER COLUMN {quote(known[0])} TYPE {column.kind} USING {using}"
-        statements.append(f"ALTER TABLE {table} {change}")
-    return statements
 
 
 def _converted(
