@@ -6,17 +6,14 @@ The quick way gives a whole column to Arrow at once; value by value only what it
 from __future__ import annotations
 
 import datetime as dt
-import math
-import struct
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from foregsyte_kaggle.errors import ResultError
-from foregsyte_kaggle.kinds import to_json
+from foregsyte_kaggle.exact import INTEGERS, TEXTS, exact_value
 from foregsyte_kaggle.returned_tables import stored_column
 from foregsyte_kaggle.values import plain, shown
 
@@ -46,13 +43,9 @@ class Column:
     arrow: pa.DataType
 
 
-_BITS = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64, "HUGEINT": 128}
-_RANGES = {kind: (-(2 ** (bits - 1)), 2 ** (bits - 1)) for kind, bits in _BITS.items()} | {
-    f"U{kind}": (0, 2**bits) for kind, bits in _BITS.items() if kind != "HUGEINT"
-}
 #: Types of Python's whose values Arrow takes as they are, or raises.
 _QUICK: dict[str, set[type]] = {
-    **{kind: {int} for kind in _RANGES if kind != "HUGEINT"},
+    **{kind: {int} for kind in INTEGERS if kind != "HUGEINT"},
     "FLOAT": {float, int},
     "DOUBLE": {float, int},
     "DECIMAL": {Decimal, int},
@@ -65,10 +58,6 @@ _QUICK: dict[str, set[type]] = {
     "TIMESTAMP_NS": {dt.datetime},
     "TIMESTAMP WITH TIME ZONE": {dt.datetime},
 }
-#: Types that travel as text.
-_TEXTS = {"JSON", "UUID", "HUGEINT"}
-_LARGEST_FLOAT = 3.4028235e38
-_MANY_DIGITS = Context(prec=400)
 
 
 def fit_values(values: Sequence[Any], column: Column, misfit: Misfit) -> pa.Array:
@@ -91,7 +80,7 @@ def fit_values(values: Sequence[Any], column: Column, misfit: Misfit) -> pa.Arra
     fitted = []
     for number, value in enumerate(taken):
         try:
-            fitted.append(_fit(value, column.kind))
+            fitted.append(exact_value(value, column.kind))
         except (ArithmeticError, ValueError, ResultError):
             misfit(number, _error(value, column))
             fitted.append(None)
@@ -118,7 +107,7 @@ def fit_column(values: pa.ChunkedArray | list[Any], column: Column, misfit: Misf
         return pa.nulls(len(values), column.arrow)
     if kind == column.kind and stored.type == column.arrow:
         return stored
-    if kind and column.kind.rstrip("[]") not in _TEXTS and _may_cast(stored.type, column.arrow):
+    if kind and column.kind.rstrip("[]") not in TEXTS and _may_cast(stored.type, column.arrow):
         try:
             cast = stored.cast(column.arrow)
         except pa.ArrowInvalid:  # not exact: value by value it shows which, or that all are
@@ -215,124 +204,3 @@ def _error(value: Any, column: Column) -> ResultError:
         f"the column {column.name!r} is {column.kind} by the pipeline's schema, and {shown(value)} of type "
         f"{named} does not fit{hint}"
     )
-
-
-def _fit(value: Any, kind: str) -> Any:
-    """Return a plain value as Arrow takes it for a type.
-
-    Raises
-    ------
-    ValueError, ArithmeticError, ResultError
-        If it does not fit.
-    """
-    if value is None:
-        return None
-    if kind.endswith("[]"):
-        if not isinstance(value, list):
-            raise ValueError
-        return [_fit(item, kind[:-2]) for item in value]
-    if kind in _RANGES:
-        low, high = _RANGES[kind]
-        number = _whole(value)
-        if not low <= number < high:
-            raise ValueError
-        return str(number) if kind in _TEXTS else number
-    if kind.startswith("DECIMAL"):
-        precision, scale = map(int, kind[len("DECIMAL(") : -1].split(","))
-        return _decimal(value, precision, scale)
-    return _FITS[kind](value)
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, (float, Decimal)) and math.isfinite(value) and value == int(value):
-        return int(value)
-    raise ValueError
-
-
-def _double(value: Any) -> float:
-    if isinstance(value, float):
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-        raise ValueError
-    number = float(value)
-    if value not in (number, Decimal(repr(number))):
-        raise ValueError
-    return number
-
-
-def _float(value: Any) -> float:
-    number = _double(value)
-    if math.isfinite(number) and abs(number) > _LARGEST_FLOAT:
-        raise ValueError
-    if isinstance(value, int) and struct.unpack("f", struct.pack("f", number))[0] != value:
-        raise ValueError
-    return number
-
-
-def _decimal(value: Any, precision: int, scale: int) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        raise ValueError
-    # A float stands for the shortest number that is read as it.
-    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    scaled = number.scaleb(scale, _MANY_DIGITS)
-    if scaled != int(scaled) or abs(scaled) >= 10**precision:
-        raise ValueError
-    return number
-
-
-def _moment(value: Any) -> dt.datetime:
-    if type(value) is dt.date:
-        return dt.datetime.combine(value, dt.time())
-    if not isinstance(value, dt.datetime) or value.tzinfo is not None:
-        raise ValueError
-    return value
-
-
-def _moment_to_the_nanosecond(value: Any) -> dt.datetime:
-    moment = _moment(value)
-    if not 1678 <= moment.year <= 2261:
-        raise ValueError
-    return moment
-
-
-def _moment_with_zone(value: Any) -> dt.datetime:
-    if not isinstance(value, dt.datetime) or value.tzinfo is None:
-        raise ValueError
-    return value
-
-
-def _date(value: Any) -> dt.date:
-    if type(value) is dt.date:
-        return value
-    moment = _moment(value)
-    if moment.time() != dt.time():
-        raise ValueError
-    return moment.date()
-
-
-def _only(kind: type) -> Callable[[Any], Any]:
-    def fit(value: Any) -> Any:
-        if type(value) is not kind:
-            raise ValueError
-        return value
-
-    return fit
-
-
-_FITS: dict[str, Callable[[Any], Any]] = {
-    "BOOLEAN": _only(bool),
-    "FLOAT": _float,
-    "DOUBLE": _double,
-    "VARCHAR": _only(str),
-    "BLOB": _only(bytes),
-    "DATE": _date,
-    "TIME": _only(dt.time),
-    "TIMESTAMP": _moment,
-    "TIMESTAMP_NS": _moment_to_the_nanosecond,
-    "TIMESTAMP WITH TIME ZONE": _moment_with_zone,
-    "INTERVAL": _only(dt.timedelta),
-    "UUID": lambda value: str(uuid.UUID(_only(str)(value))),
-    "JSON": lambda value: to_json(plain(value)),
-}

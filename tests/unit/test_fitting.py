@@ -135,6 +135,7 @@ MISFITS: list[tuple[str, Any]] = [
     ("BIGINT", D("sNaN")),
     ("HUGEINT", 2**127),
     ("DOUBLE", 2**53 + 1),
+    ("DOUBLE", 10**23),
     ("DOUBLE", 10**299 + 1),
     ("DOUBLE", "0.5"),
     ("DOUBLE", True),
