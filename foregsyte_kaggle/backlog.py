@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Collection, Iterable
@@ -48,6 +49,7 @@ class Backlog:
         self._order = itertools.count()
         self._marks: dict[int, Mark] = {}
         self._paces: dict[str, float] = {}
+        self._spreads: dict[str, float] = {}
 
     def __bool__(self) -> bool:
         return bool(self._delayed) or self.first() is not None
@@ -96,12 +98,20 @@ class Backlog:
     def measure(self, pipeline_id: str, seconds: list[float]) -> None:
         """Learn how long a pipeline's jobs take."""
         mean = sum(seconds) / len(seconds)
-        before = self._paces.get(pipeline_id)
-        self._paces[pipeline_id] = mean if before is None else 0.7 * before + 0.3 * mean
+        before = self._paces.get(pipeline_id, mean)
+        self._paces[pipeline_id] = 0.7 * before + 0.3 * mean
+        # The exponentially weighted variance (West 1979).
+        spread = self._spreads.get(pipeline_id, 0.0)
+        self._spreads[pipeline_id] = 0.7 * (spread + 0.3 * (mean - before) ** 2)
 
     def pace(self, pipeline_id: str | None) -> float | None:
         """Return the seconds that a pipeline's jobs take; None where none ended yet."""
         return self._paces.get(pipeline_id or "")
+
+    def likely_seconds(self, pipeline_id: str | None) -> float:
+        """Return how long the next job of a pipeline takes at most, most likely; 0 where none ended yet."""
+        pace = self.pace(pipeline_id)
+        return 0.0 if pace is None else pace + 2 * math.sqrt(self._spreads[pipeline_id or ""])
 
     def depth(self, pipeline_id: str | None) -> int:
         """Return how many chunks a worker may hold: two where the second would wait only a moment."""

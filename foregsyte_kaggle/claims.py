@@ -58,9 +58,17 @@ class Claims:
     @property
     def limit_reached(self) -> bool:
         """Whether the limit is what keeps jobs pending now."""
-        return self._left == 0 and any(
-            ledger.pending_jobs(self._database, selection) for selection, _ in self._selections
-        )
+        return self._left == 0 and self.count_pending() > 0
+
+    @property
+    def can_take(self) -> bool:
+        """Whether there is a job to take now."""
+        return self._left != 0 and self.count_pending() > 0
+
+    def count_pending(self) -> int:
+        """Return how many jobs of the selections are pending now."""
+        found = (ledger.pending_jobs(self._database, one) for one, _ in self._selections)
+        return sum(extent.jobs for extent in found if extent is not None)
 
     def take(self, most: int) -> Claimed | None:
         """Claim up to ``most`` jobs; None when nothing is pending now, or the limit is reached."""

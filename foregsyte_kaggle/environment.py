@@ -10,7 +10,19 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["cpu_count", "is_interactive", "memory_bytes", "session_kind"]
+__all__ = [
+    "BATCH_SESSIONS",
+    "cpu_count",
+    "is_interactive",
+    "memory_bytes",
+    "session_age_seconds",
+    "session_kind",
+    "session_limit_seconds",
+]
+
+#: Sessions that nobody sits at, which end with their last cell.
+BATCH_SESSIONS = frozenset({"kaggle-batch", "kaggle-rerun"})
+HOUR = 3600.0
 
 
 def session_kind() -> str:
@@ -32,11 +44,47 @@ def is_interactive() -> bool:
     True in a Jupyter kernel, except in Kaggle's batch sessions. A kernel that nbclient, nbconvert or
     papermill drives looks the same from inside, so what is shown must hold without a front end too.
     """
-    if session_kind() in {"kaggle-batch", "kaggle-rerun"}:
+    if session_kind() in BATCH_SESSIONS:
         return False
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return shell is not None and hasattr(shell, "kernel")
+
+
+def session_limit_seconds() -> float | None:
+    """Return how long Kaggle lets a session of this kind live; None elsewhere.
+
+    12 hours, 9 on a TPU (Kaggle's documentation of notebooks, "Technical Specifications"). A competition
+    sets a limit of its own for its rerun; 9 hours is the usual one.
+    """
+    kind = session_kind()
+    if not kind.startswith("kaggle"):
+        return None
+    on_tpu = any(os.environ.get(name) for name in ("TPU_NAME", "ISTPUVM"))
+    return 9 * HOUR if on_tpu or kind == "kaggle-rerun" else 12 * HOUR
+
+
+def session_age_seconds(proc: Path = Path("/proc")) -> float:
+    """Return how long this session has lived, in seconds.
+
+    No variable of Kaggle's tells. A session is a container of its own, so the age of its first process
+    is the session's, also after a restart of the kernel; 0 where it cannot be told.
+
+    Parameters
+    ----------
+    proc
+        Where Linux describes processes.
+    """
+    ages = [0.0]
+    limit = session_limit_seconds() or float("inf")
+    for process in ("1", "self"):
+        with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
+            up = float((proc / "uptime").read_text().split()[0])
+            # The name of a process, in parentheses, may hold spaces; its start is field 22.
+            fields = (proc / process / "stat").read_text().rpartition(")")[2].split()
+            ages.append(up - float(fields[19]) / os.sysconf("SC_CLK_TCK"))
+    # An older first process is that of a machine which outlives its sessions.
+    return max(age for age in ages if age <= limit)
 
 
 def cpu_count() -> int:

@@ -36,6 +36,7 @@ from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, Task, clean
 if TYPE_CHECKING:
     from foregsyte_kaggle.claims import Claimed, Claims
     from foregsyte_kaggle.database import Database
+    from foregsyte_kaggle.deadlines import Deadline
     from foregsyte_kaggle.schemas import Schema
 
 __all__ = ["Loop", "Policy"]
@@ -72,6 +73,8 @@ class Loop:
         Told what was committed, group by group.
     warn
         Told of a column that became JSON.
+    deadline
+        When it must be over; no job is begun that is not likely to end before.
     schemas
         Of those pipelines that declare one.
     """
@@ -87,6 +90,7 @@ class Loop:
         policy: Policy,
         on_recorded: Callable[[list[Ended]], None],
         warn: Callable[[str], None],
+        deadline: Deadline | None = None,
         schemas: Mapping[str, Schema] | None = None,
     ) -> None:
         self._database = database
@@ -98,6 +102,8 @@ class Loop:
         self._policy = policy
         self._on_recorded = on_recorded
         self._warn = warn
+        self._deadline = deadline
+        self._is_closing = False
         self._schemas = schemas
         self._backlog = Backlog()
         self._in_flight: dict[int, Chunk] = {}
@@ -119,7 +125,7 @@ class Loop:
         self._is_stopping = False
 
     def run(self) -> str:
-        """Work until nothing is left; return how it ended: finished, limit, stopped or error.
+        """Work until nothing is left; return how it ended: finished, limit, time_limit, stopped or error.
 
         Raises
         ------
@@ -136,12 +142,17 @@ class Loop:
             return "error"
         if self._is_stopping:
             return "stopped"
+        if (self._is_closing or self._is_late()) and (
+            self._in_flight or self._backlog or self._claims.can_take
+        ):
+            return "time_limit"
         return "limit" if self._claims.limit_reached else "finished"
 
     def _work(self) -> None:
         while not self._is_over():
-            self._submit()
-            if not (self._in_flight or self._backlog):
+            if not self._closes():
+                self._submit()
+            if not (self._in_flight or (self._backlog and not self._is_closing)):
                 break
             self._gather(self._patience())
             self._engine.check()
@@ -177,8 +188,36 @@ class Loop:
                 self._handle(event)
         self._flush()
 
+    @property
+    def failure(self) -> RunError | None:
+        """The error to raise for a run that a failed job ended."""
+        if self._first_error is None:
+            return None
+        failed = self._first_error
+        return RunError(
+            f"job {failed.job_id} of {failed.pipeline_id} failed: {failed.outcome.error_type}: "
+            f"{failed.outcome.error_message}\n{failed.outcome.traceback or ''}"
+        )
+
+    def left(self) -> int:
+        """Return how many of its jobs are pending now."""
+        return self._claims.count_pending()
+
     def _is_over(self) -> bool:
-        return self._is_stopping or self._first_error is not None
+        return self._is_stopping or self._first_error is not None or self._is_late()
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and self._deadline.seconds_left <= 0
+
+    def _closes(self) -> bool:
+        """Whether a job that were begun now would likely not end in time."""
+        if self._deadline is None or self._is_closing:
+            return self._is_closing
+        pipeline_id = self._backlog.first() or self._claimed
+        if self._deadline.seconds_left < self._backlog.likely_seconds(pipeline_id):
+            self._is_closing = True
+            self._engine.hold()
+        return self._is_closing
 
     # Submitting
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from foregsyte_kaggle.environment import session_kind
+from foregsyte_kaggle.environment import BATCH_SESSIONS, session_kind
+
+if TYPE_CHECKING:
+    from foregsyte_kaggle.runs import Run
 
 __all__ = ["ProgressBar"]
 
@@ -20,44 +23,44 @@ class ProgressBar:
 
     Parameters
     ----------
-    total
-        How many jobs are to run.
-    label
-        What stands before the bar.
+    run
+        Whose jobs it counts.
     shown
         False for no bar at all.
     """
 
-    def __init__(self, total: int, label: str, *, shown: bool) -> None:
+    def __init__(self, run: Run, *, shown: bool) -> None:
+        self._run = run
         self._bar: Any = None
         if not shown:
             return
         with contextlib.suppress(Exception):
             from tqdm.auto import tqdm
 
-            batch = session_kind() in {"kaggle-batch", "kaggle-rerun"}
+            batch = session_kind() in BATCH_SESSIONS
             self._bar = tqdm(
-                total=total,
-                desc=label,
+                total=run.total,
+                desc=run.label,
                 unit="job",
                 mininterval=BATCH_INTERVAL_SECONDS if batch else 0.1,
             )
 
-    def show(self, done: float, failed: int, total: int) -> None:
-        """Draw the bar at ``done`` of ``total`` jobs; fractions are of jobs that run."""
+    def show(self) -> None:
+        """Draw the bar as far as the run is now."""
         if self._bar is None:
             return
         try:
-            self._bar.total = max(total, int(done))
-            if failed:
-                self._bar.set_postfix_str(f"{failed} failed", refresh=False)
-            whole = round(done, 2)
-            self._bar.update((int(whole) if whole == int(whole) else whole) - self._bar.n)
+            done = round(self._run.done, 2)
+            self._bar.total = max(self._run.total, int(done))
+            if self._run.failed:
+                self._bar.set_postfix_str(f"{self._run.failed} failed", refresh=False)
+            self._bar.update((int(done) if done == int(done) else done) - self._bar.n)
         except Exception:  # noqa: BLE001 - whatever it is, the run goes on
             self._bar = None
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Draw it a last time, and leave it."""
+        self.show()
         if self._bar is not None:
             with contextlib.suppress(Exception):
                 self._bar.refresh()

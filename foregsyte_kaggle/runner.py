@@ -5,12 +5,15 @@ from __future__ import annotations
 import queue
 import shutil
 from concurrent.futures import Executor
+from datetime import timedelta
 from pathlib import Path
 
 from foregsyte_kaggle import ledger
 from foregsyte_kaggle.attending import attend
+from foregsyte_kaggle.background import send_off
 from foregsyte_kaggle.claims import Claims
-from foregsyte_kaggle.environment import cpu_count
+from foregsyte_kaggle.deadlines import find_deadline
+from foregsyte_kaggle.environment import BATCH_SESSIONS, cpu_count, session_kind
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError
 from foregsyte_kaggle.executors import Events, make_engine
 from foregsyte_kaggle.filters import check_source
@@ -34,9 +37,12 @@ def run_jobs(
     limit: int | None = None,
     workers: int | None = None,
     executor: str | Executor = "processes",
+    time_limit: str | float | timedelta | None = "auto",
+    reserve: str | float | timedelta | None = None,
     job_timeout: float | None = None,
     max_attempts: int = 1,
     on_error: str = "continue",
+    background: bool = False,
     progress: bool = True,
     workspace: Workspace | None = None,
 ) -> Run:
@@ -58,6 +64,14 @@ def run_jobs(
     executor
         ``"processes"`` (the default), ``"threads"``, ``"inline"`` (in this thread, for a debugger), or
         any ``concurrent.futures.Executor`` whose workers are not forked from this process.
+    time_limit
+        How long the run may take: seconds, or text such as ``"8h30m"``. ``"auto"`` (the default) is what
+        is left of a session of Kaggle's, and no limit elsewhere. A job is begun only if it will likely
+        end in time, judging by those before; one that still works then is put back to pending. What is
+        left is pending for the next call.
+    reserve
+        How much of the time limit to keep for the cells below, such as ``"10min"``, which is the default
+        in a session of Kaggle's; nothing is kept of a limit of your own.
     job_timeout
         Seconds after which a job is killed with its children and fails; loading a class pipeline does
         not count. Needs processes.
@@ -65,6 +79,10 @@ def run_jobs(
         How often a failing job is tried in this run, with growing pauses.
     on_error
         ``"continue"``, or ``"raise"``: end the run at the first job that fails for good.
+    background
+        Return at once and run beside the cells that follow; ``.wait()`` and ``.stop()`` of the ``Run`` are
+        how to come back to it. The notebook's Stop does not end it, the end of the kernel does. In a batch
+        session it runs in the foreground, since the session would end before it.
     progress
         Whether to show a bar.
     workspace
@@ -90,6 +108,15 @@ def run_jobs(
     """
     chosen = active_workspace(workspace)
     _check_arguments(limit, workers, job_timeout, max_attempts, on_error)
+    deadline = find_deadline(time_limit, reserve)
+    if background and session_kind() in BATCH_SESSIONS:
+        say("a batch session ends with its last cell, so this run is in the foreground")
+        background = False
+    if background and executor == "inline":
+        raise InvalidArgumentError(
+            "executor='inline' runs jobs in this thread, so nothing can go on beside it; use 'processes' or "
+            "'threads' with background=True"
+        )
     ledger.settle(chosen.database, chosen.live_runs)
     pipelines = _choose_pipelines(chosen, pipeline_id)
     selections = [(Selection(p.pipeline_id, source), p.code_version) for p in pipelines]
@@ -111,7 +138,7 @@ def run_jobs(
     events: Events = queue.SimpleQueue()
     engine = make_engine(executor, max(1, min(workers or cpu_count(), total)), events, job_timeout)
     if not total:
-        run.ended_by = "finished"
+        run.end("finished")
         say(_nothing_pending(chosen, pipeline_id, source))
         return run
     for found in pipelines:
@@ -120,6 +147,7 @@ def run_jobs(
             # What a process that died left half written.
             shutil.rmtree(folder / PARTIAL_FOLDER, ignore_errors=True)
         engine.add_pipeline(found.pipeline_id, found.target, str(folder))
+    run.time_limit = deadline.reason if deadline is not None else None
     loop = Loop(
         chosen.database,
         run.run_id,
@@ -130,9 +158,12 @@ def run_jobs(
         Policy(max_attempts, on_error),
         run.note,
         say,
+        deadline,
         schemas,
     )
-    attend(chosen, run, loop, engine, progress=progress)
+    run.begin(loop.stop, loop.fractions)
+    carry = send_off if background else attend
+    carry(chosen, run, loop, engine, progress=progress)
     return run
 
 

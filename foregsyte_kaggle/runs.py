@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from foregsyte_kaggle.recording import Ended
@@ -24,10 +27,14 @@ class Run:
         Jobs whose end is in the ledger.
     returned : int
         Jobs that it claimed and put back to pending.
+    left : int
+        Jobs that were left pending when it was over.
     seconds : float
-        How long it took.
+        How long it has taken so far, or took.
     ended_by : str or None
-        ``"finished"``, ``"limit"``, ``"stopped"`` or ``"error"``; None while it works.
+        ``"finished"``, ``"limit"``, ``"time_limit"``, ``"stopped"`` or ``"error"``; None while it works.
+    error : BaseException or None
+        What ended it, where ``ended_by`` is ``"error"``.
     failures : dict
         For each kind of error, how many jobs failed with it, and the message of the one that was
         registered first.
@@ -40,10 +47,83 @@ class Run:
         self.completed = 0
         self.failed = 0
         self.returned = 0
-        self.seconds = 0.0
+        self.left = 0
         self.ended_by: str | None = None
+        self.error: BaseException | None = None
         self.failures: dict[str, tuple[int, str]] = {}
+        self.time_limit: str | None = None
+        """What its time limit follows from."""
+        self._fractions: Mapping[int, float] = {}
         self._first_failed: dict[str, int] = {}
+        self._began = time.monotonic()
+        self._took = 0.0
+        self._over = threading.Event()
+        self._halt: Callable[[], None] = lambda: None
+
+    @property
+    def label(self) -> str:
+        """Whose jobs it runs."""
+        return self.pipeline_id or "all pipelines"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it still works, or records what it did."""
+        return not self._over.is_set()
+
+    @property
+    def done(self) -> float:
+        """How many jobs ended, with what is done of those that run now."""
+        return self.completed + self.failed + sum(list(self._fractions.values()))
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far, or took."""
+        return time.monotonic() - self._began if self.is_running else self._took
+
+    def wait(self, timeout: float | None = None) -> Self:
+        """Wait until a run in the background is over; the notebook's Stop ends the waiting only.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; without end by default.
+
+        Raises
+        ------
+        ForegsyteError
+            What ended the run, if an error did.
+        """
+        self._over.wait(timeout)
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def stop(self) -> Self:
+        """End the run within seconds: what finished is recorded, the rest is pending again.
+
+        Returns when it is over. The second call does nothing.
+        """
+        self.ask_to_stop()
+        self._over.wait()
+        return self
+
+    def ask_to_stop(self) -> None:
+        """Make it end soon, without waiting; may be called from anywhere, also a signal handler."""
+        self._halt()
+
+    def wait_quietly(self, seconds: float) -> None:
+        """Wait up to so many seconds for its end, whatever that was."""
+        self._over.wait(seconds)
+
+    def begin(self, halt: Callable[[], None], fractions: Mapping[int, float]) -> None:
+        """Note what stops it, and where it tells how far jobs are that run now, by position."""
+        self._halt, self._fractions = halt, fractions
+
+    def end(self, ended_by: str, error: BaseException | None = None) -> None:
+        """Note that it is over."""
+        self.ended_by, self.error = ended_by, error
+        self._took = time.monotonic() - self._began
+        self._over.set()
 
     @property
     def jobs_per_second(self) -> float:
@@ -57,11 +137,13 @@ class Run:
             parts.append(f"{self.failed:,} failed")
         if self.returned:
             parts.append(f"{self.returned:,} back to pending")
-        lines = [
-            f"{self.pipeline_id or 'all pipelines'}: {', '.join(parts)}"
-            f" in {self.seconds:,.1f} s ({self.jobs_per_second:,.1f} jobs/s)"
-            + (f", {self.ended_by}" if self.ended_by not in {None, "finished"} else "")
-        ]
+        ended = "" if self.ended_by in {None, "finished", "time_limit"} else f", {self.ended_by}"
+        speed = f"{self.jobs_per_second:,.1f} jobs/s"
+        lines = [f"{self.label}: {', '.join(parts)} in {self.seconds:,.1f} s ({speed}){ended}"]
+        if self.ended_by == "time_limit":
+            lines.append(
+                f"  time is up ({self.time_limit}): {self.left:,} left pending, run_jobs() goes on with them"
+            )
         for kind, (count, message) in sorted(
             self.failures.items(), key=lambda item: (-item[1][0], item[0])
         ):
@@ -88,7 +170,4 @@ class Run:
 
     def __repr__(self) -> str:
         state = self.ended_by or "working"
-        return (
-            f"<Run {self.pipeline_id or 'all pipelines'}: {self.completed:,} completed, "
-            f"{self.failed:,} failed, {state}>"
-        )
+        return f"<Run {self.label}: {self.completed:,} completed, {self.failed:,} failed, {state}>"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
+import signal
 import threading
 import time
 import uuid
@@ -141,6 +143,7 @@ def run_remote(
     tuple
         ``("done", outcomes, None)``, pickled outcomes; or ``("unloadable", reason, traceback)``.
     """
+    _ignore_interrupts()
     known: dict[str, tuple[str, Caller]] = _callers.__dict__
     if known.get(pipeline_id, ("",))[0] != token:
         known.pop(pipeline_id, None)  # that of an earlier run: let go of its model first
@@ -159,6 +162,16 @@ def run_remote(
             time_box=time_box,
         )
     return "done", pack_outcomes(work.finish(), caller), None
+
+
+def _ignore_interrupts() -> None:
+    """Leave the notebook's Stop, which reaches all processes of its group, to the notebook.
+
+    It would end a job of a run that it does not mean, and the worker, which breaks the executor.
+    """
+    is_child = multiprocessing.parent_process() is not None
+    if is_child and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _refuse_fork(executor: Executor) -> None:

@@ -35,7 +35,8 @@ DRAIN_SECONDS = 2.0
 class ProcessEngine:
     """Worker processes of our own, each started by a command, so that none is forked from this one.
 
-    A worker that dies takes only the chunk it worked on; those that waited in it go to others.
+    A worker that dies takes only the chunk it worked on; those that waited in it go to others. So do those
+    that wait behind a long job, unless it is in native code that lets no other thread of Python run.
     """
 
     name = "processes"

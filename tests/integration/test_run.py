@@ -174,7 +174,7 @@ def test_second_run_has_nothing_to_do_and_says_so(
     assert (again.total, again.completed, again.failed, again.ended_by) == (0, 0, 0, "finished")
     said = capsys.readouterr().out.splitlines()[-1]
     assert said == (
-        "foregsyte: nothing is pending for p; 1 job(s) failed before, retry_jobs() makes them pending again"
+        "foregsyte: nothing is pending for p; 1 job failed before, retry_jobs() makes it pending again"
     )
     assert len(fk.attempts_frame()) == 3
 

@@ -17,6 +17,7 @@ import pytest
 from foregsyte_kaggle import backlog, ledger, pipeline, register_jobs
 from foregsyte_kaggle.claims import Claims
 from foregsyte_kaggle.database import Database
+from foregsyte_kaggle.deadlines import Deadline
 from foregsyte_kaggle.errors import LedgerError, PipelineError, RunError
 from foregsyte_kaggle.executors import Chunk, Done, Event, Events, Lost, Part, Progress, Started
 from foregsyte_kaggle.ledger import Selection
@@ -91,6 +92,7 @@ class Run:
         limit: int | None = None,
         policy: Policy | None = None,
         pipelines: tuple[str, ...] = ("p",),
+        deadline: Deadline | None = None,
     ) -> None:
         self.database = database
         self.run_id = uuid.uuid4()
@@ -109,6 +111,7 @@ class Run:
             policy or Policy(),
             self.recorded.append,
             print,
+            deadline,
         )
 
     def end(self) -> None:
@@ -516,6 +519,118 @@ def test_what_ended_in_a_chunk_that_is_stopped_is_recorded(
     )
     run.end()
     assert counts(database)["completed"] == len(run.outcomes) >= done > 0
+
+
+# Time limits
+
+
+class Left(Deadline):
+    """A deadline whose clock the test sets."""
+
+    seconds = 1000.0
+
+    @property
+    def seconds_left(self) -> float:
+        return Left.seconds
+
+
+@pytest.fixture
+def deadline(monkeypatch: pytest.MonkeyPatch) -> Deadline:
+    monkeypatch.setattr(Left, "seconds", 1000.0)
+    return Left(0.0, "a limit")
+
+
+def test_no_job_is_begun_that_would_likely_not_end_in_time(
+    database: Database, deadline: Deadline
+) -> None:
+    add_jobs(50)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(run.engine.chunks) == 10:
+            Left.seconds = 9.9
+        return [Done(chunk, [completed(task, 10.0) for task in chunk.tasks])]
+
+    run = Run(database, answer, deadline=deadline)
+    assert run.loop.run() == "time_limit"
+    assert len(run.engine.chunks) <= 12
+    assert run.engine.held
+    run.end()
+    assert counts(database) == {
+        "completed": len(run.engine.chunks),
+        "pending": 50 - len(run.engine.chunks),
+    }
+    assert run.loop.left() == 50 - len(run.engine.chunks)
+
+
+def test_jobs_in_flight_end_in_the_time_that_is_left(
+    database: Database, deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_jobs(50)
+    working: list[Chunk] = []
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(run.engine.chunks) < 10:
+            return [Done(chunk, [completed(task, 10.0) for task in chunk.tasks])]
+        working.append(chunk)
+        Left.seconds = 9.9
+        return []
+
+    run = Run(database, answer, deadline=deadline)
+
+    def check() -> None:
+        if working and run.engine.held:
+            chunk = working.pop()
+            run.events.put(Done(chunk, [completed(chunk.tasks[0], 5.0)]))
+
+    monkeypatch.setattr(run.engine, "check", check)
+    assert run.loop.run() == "time_limit"
+    run.end()
+    assert counts(database)["completed"] == len(run.engine.chunks)
+
+
+def test_job_that_is_not_done_when_time_is_up_is_put_back(
+    database: Database, deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_jobs(5)
+    monkeypatch.setattr("foregsyte_kaggle.loop.STOP_GRACE_SECONDS", 0.01)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        Left.seconds = 0.0
+        return []
+
+    run = Run(database, answer, deadline=deadline)
+    assert run.loop.run() == "time_limit"
+    run.end()
+    assert counts(database) == {"pending": 5}
+
+
+def test_jobs_that_vary_much_need_more_time_than_their_mean(
+    database: Database, deadline: Deadline
+) -> None:
+    add_jobs(100)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        taken = 1.0 if len(run.engine.chunks) % 2 else 9.0
+        if len(run.engine.chunks) == 20:
+            Left.seconds = 7.0  # more than the mean of 5
+        return [Done(chunk, [completed(task, taken) for task in chunk.tasks])]
+
+    run = Run(database, answer, deadline=deadline)
+    assert run.loop.run() == "time_limit"
+    assert len(run.engine.chunks) <= 22
+
+
+def test_run_that_ends_while_it_closes_is_finished(database: Database, deadline: Deadline) -> None:
+    add_jobs(4)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(run.engine.chunks) == 4:
+            Left.seconds = 1.0
+        return [Done(chunk, [completed(task, 10.0) for task in chunk.tasks])]
+
+    run = Run(database, answer, deadline=deadline)
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 4}
 
 
 # Workers that die

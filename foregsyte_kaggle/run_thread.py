@@ -1,0 +1,67 @@
+"""The thread that a run works in: it alone claims and records, and puts everything back in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from foregsyte_kaggle import ledger
+
+if TYPE_CHECKING:
+    from foregsyte_kaggle.executors import Engine
+    from foregsyte_kaggle.loop import Loop
+    from foregsyte_kaggle.runs import Run
+    from foregsyte_kaggle.workspace import Workspace
+
+__all__ = ["RunThread"]
+
+
+class RunThread(threading.Thread):
+    """Carries a run to its end; whatever happens in it, the run is over then and knows its error."""
+
+    def __init__(self, workspace: Workspace, run: Run, loop: Loop, engine: Engine) -> None:
+        super().__init__(name="foregsyte-run", daemon=True)
+        self._workspace = workspace
+        self._run = run
+        self._loop = loop
+        self._engine = engine
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Run the loop, then close the engine, record what still came, and end the run."""
+        run, database = self._run, self._workspace.database
+        self._workspace.live_runs.add(run.run_id)
+        ended_by = "error"
+        try:
+            ledger.begin_run(
+                database,
+                run.run_id,
+                run.pipeline_id,
+                self._engine.name,
+                self._engine.workers,
+                alive=self._workspace.live_runs,
+            )
+            ended_by = self._loop.run()
+        except BaseException as error:  # noqa: BLE001 - raised by whoever waits for the run
+            self._error = error
+        try:
+            # Where all that was begun has ended, its workers end by themselves.
+            self._try(lambda: self._engine.close(kill=ended_by not in {"finished", "limit"}))
+            self._try(self._loop.drain)
+            ended_by = "error" if self._error is not None else ended_by
+            self._try(lambda: self._end(ended_by))
+        finally:
+            self._workspace.live_runs.discard(run.run_id)
+            run.end(ended_by, self._error or self._loop.failure)
+
+    def _end(self, ended_by: str) -> None:
+        run, database = self._run, self._workspace.database
+        run.returned = ledger.end_run(database, run.run_id, ended_by, run.completed, run.failed)
+        run.left = self._loop.left()
+
+    def _try(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except BaseException as error:  # noqa: BLE001 - raised by whoever waits for the run
+            self._error = self._error or error
