@@ -9,7 +9,9 @@ from foregsyte_kaggle.dataframes import to_dataframe
 from foregsyte_kaggle.errors import ForegsyteError, InvalidArgumentError
 from foregsyte_kaggle.filters import as_statuses, check_pipeline, check_source
 from foregsyte_kaggle.models import JobStatus, Outcome
+from foregsyte_kaggle.registry import find_pipeline, known_pipelines
 from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
+from foregsyte_kaggle.schemas import resolve
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
 if TYPE_CHECKING:
@@ -243,21 +245,20 @@ def results_frame(
     -------
     pandas.DataFrame
         ``job_id``, ``input_path`` (unless the results have a column of that name), and the columns of
-        the results. Empty where there are none yet. Times with a zone are in UTC; those without are as
-        the pipeline returned them.
+        the results. Empty where there are none yet, with the columns of the pipeline's schema if it has
+        one. Times with a zone are in UTC; those without are as the pipeline returned them.
 
     Raises
     ------
     PipelineError
-        If there is no such pipeline, neither registered nor in the ledger.
+        If there is no such pipeline, neither registered nor in the ledger, or its schema has an unknown type.
     """
     chosen, at_most = active_workspace(workspace), _limited(limit)
     with chosen.database.reading() as cursor:
         columns = result_columns(cursor, pipeline_id)
     if not columns:
         check_pipeline(chosen.database, pipeline_id)
-        query = "SELECT job_id::VARCHAR AS job_id, input_path FROM jobs WHERE false"
-        return to_dataframe(_read(chosen, query, {}))
+        return to_dataframe(_read(chosen, _no_rows(chosen, pipeline_id), {}))
     parts = [f"found.{quote(name)}" for name in columns if name != JOB_COLUMN]
     if "input_path" not in map(str.lower, columns):
         parts.insert(0, "jobs.input_path")
@@ -267,6 +268,19 @@ def results_frame(
         f" WHERE jobs.status = 'completed' ORDER BY jobs.position, found.rowid{at_most}"
     )
     return to_dataframe(_read(chosen, query, {}))
+
+
+def _no_rows(workspace: Workspace, pipeline_id: str) -> str:
+    """Return the query for no rows, with the columns that the pipeline declares."""
+    columns = ["job_id::VARCHAR AS job_id"]
+    found = find_pipeline(pipeline_id) if pipeline_id in known_pipelines() else None
+    declared = (found and found.schema) or {}
+    if "input_path" not in map(str.lower, declared):
+        columns.append("input_path")
+    with workspace.database.reading() as cursor:
+        schema = resolve(cursor, pipeline_id, declared)
+    columns += [f"NULL::{column.kind} AS {quote(column.name)}" for column in schema]
+    return f"SELECT {', '.join(columns)} FROM jobs WHERE false"
 
 
 def sql(

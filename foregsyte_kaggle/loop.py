@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.claims import Claimed, Claims
     from foregsyte_kaggle.database import Database
     from foregsyte_kaggle.deadlines import Deadline
+    from foregsyte_kaggle.schemas import Schema
 
 __all__ = ["Loop", "Policy"]
 
@@ -76,6 +77,8 @@ class Loop:
         Of the pipelines that take batches.
     deadline
         When it must be over; no job is begun that is not likely to end before.
+    schemas
+        Of those pipelines that declare one.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Loop:
         warn: Callable[[str], None],
         batch_sizes: Mapping[str, int] | None = None,
         deadline: Deadline | None = None,
+        schemas: Mapping[str, Schema] | None = None,
     ) -> None:
         self._database = database
         self._run_id = run_id
@@ -103,6 +107,7 @@ class Loop:
         self._warn = warn
         self._deadline = deadline
         self._is_closing = False
+        self._schemas = schemas
         self._backlog = Backlog(batch_sizes)
         self._in_flight: dict[int, Chunk] = {}
         self._long: set[int] = set()
@@ -429,7 +434,7 @@ class Loop:
         if not self._ended:
             return
         group, self._ended, self._must_flush = self._ended, [], False
-        written = record_group(self._database, self._run_id, group, self._warn)
+        written = record_group(self._database, self._run_id, group, self._warn, self._schemas)
         self._on_recorded(written)
         if self._policy.on_error == "raise" and self._first_error is None:
             failed = (e for e in written if e.final and e.outcome.outcome != "completed")

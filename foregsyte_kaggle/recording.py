@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foregsyte_kaggle import ledger, notices, results
+from foregsyte_kaggle.conforming import SchemaReader
 from foregsyte_kaggle.errors import LedgerError, ResultError, RunError
 from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, clean, describe
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from foregsyte_kaggle.database import Database
+    from foregsyte_kaggle.schemas import Schema
 
 __all__ = ["Ended", "record_group"]
 
@@ -32,7 +34,11 @@ class Ended(NamedTuple):
 
 
 def record_group(
-    database: Database, run_id: uuid.UUID, group: list[Ended], warn: Callable[[str], None]
+    database: Database,
+    run_id: uuid.UUID,
+    group: list[Ended],
+    warn: Callable[[str], None],
+    schemas: Mapping[str, Schema] | None = None,
 ) -> list[Ended]:
     """Write a group; what cannot be stored fails its own job only.
 
@@ -40,6 +46,8 @@ def record_group(
     ----------
     group
         Tries of different jobs, all claimed by the run.
+    schemas
+        Of those pipelines that declare one, whose result tables are made already.
 
     Returns
     -------
@@ -55,24 +63,28 @@ def record_group(
         If the ledger cannot be written; likewise.
     """
     try:
-        return _write(database, run_id, group, warn)
+        return _write(database, run_id, group, warn, schemas or {})
     except Exception as error:
         returned = sum(ended.outcome.result is not None for ended in group)
         if not returned or not _is_about_values(error):
             raise
         if len(group) == 1:
             failed = _failed(group[0], error)
-            return _write(database, run_id, [failed], warn)
+            return _write(database, run_id, [failed], warn, schemas or {})
     # Something in the group cannot be stored, though nothing was found wrong with it: halve, and find it.
     middle = len(group) // 2
     return [
-        *record_group(database, run_id, group[:middle], warn),
-        *record_group(database, run_id, group[middle:], warn),
+        *record_group(database, run_id, group[:middle], warn, schemas),
+        *record_group(database, run_id, group[middle:], warn, schemas),
     ]
 
 
 def _write(
-    database: Database, run_id: uuid.UUID, group: list[Ended], warn: Callable[[str], None]
+    database: Database,
+    run_id: uuid.UUID,
+    group: list[Ended],
+    warn: Callable[[str], None],
+    schemas: Mapping[str, Schema],
 ) -> list[Ended]:
     batches: dict[str, list[results.ResultBatch]] = {}
     rows: dict[str, int] = {}
@@ -83,8 +95,11 @@ def _write(
             for ended in group
             if ended.pipeline_id == pipeline_id and ended.outcome.outcome == "completed"
         ]
-        made, counted, failed = results.gather(returned)
-        results.prepare(database, pipeline_id, made, warn)
+        schema = schemas.get(pipeline_id)
+        reader = None if schema is None else SchemaReader(schema)
+        made, counted, failed = results.gather(returned, reader)
+        if schema is None:
+            results.prepare(database, pipeline_id, made, warn)
         batches[pipeline_id] = made
         rows.update(counted)
         errors.update(failed)

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.returned import JOB_COLUMN, Conflict, ResultBatch, gather
+from foregsyte_kaggle.result_tables import (
+    JOB_COLUMN,
+    ColumnChange,
+    change_columns,
+    quote,
+    result_columns,
+    table_name,
+)
+from foregsyte_kaggle.returned import Conflict, ResultBatch, gather
 from foregsyte_kaggle.returned_tables import EMPTY_LISTS
 from foregsyte_kaggle.views import arrow_view
 from foregsyte_kaggle.widening import LONG, json_expression, merged_type, retyped
@@ -31,27 +39,6 @@ __all__ = [
 ]
 
 
-def quote(name: str) -> str:
-    """Return a name as SQL takes it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def table_name(pipeline_id: str) -> str:
-    """Return the quoted name of a pipeline's result table."""
-    return f"results.{quote(pipeline_id)}"
-
-
-def result_columns(cursor: DuckDBPyConnection, pipeline_id: str) -> dict[str, str]:
-    """Return a result table's columns with their types; empty where there is no table yet."""
-    return dict(
-        cursor.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = 'results'"
-            " AND database_name = current_database() AND table_name = $name ORDER BY column_index",
-            {"name": pipeline_id},
-        ).fetchall()
-    )
-
-
 def prepare(
     database: Database,
     pipeline_id: str,
@@ -71,30 +58,16 @@ def prepare(
         existing = result_columns(cursor, pipeline_id)
         growing = _Growing(cursor, pipeline_id, existing, batches)
         changes = {name: growing.change(name) for name in growing.names}
-    name = table_name(pipeline_id)
-    statements = [change for change, _ in changes.values() if change and existing]
-    if not existing:
-        columns = "".join(f", {change}" for change, _ in changes.values())
-        statements = [
-            "CREATE SCHEMA IF NOT EXISTS results",
-            f"CREATE TABLE IF NOT EXISTS {name} ({JOB_COLUMN} UUID NOT NULL{columns})",
-        ]
     for column, (_, conflict) in changes.items():
         if conflict is not None:
             warn(
                 f"the column {column!r} of {pipeline_id} is JSON from now on: it was {conflict.before}, "
                 f"and job {conflict.job_id} returned {conflict.returned}"
             )
-    if statements:
+    wanted = [change for change, _ in changes.values() if change is not None]
+    if wanted or not existing:
         with database.exclusive() as connection:
-            connection.begin()
-            try:
-                for statement in statements:
-                    connection.execute(statement)
-                connection.commit()
-            except BaseException:
-                connection.rollback()
-                raise
+            change_columns(connection, pipeline_id, wanted)
 
 
 def write(
@@ -166,19 +139,13 @@ class _Growing:
                 self._incoming.setdefault(column.lower(), []).append((batch, column))
         self.names = {key: found[0][1] for key, found in self._incoming.items()}
 
-    def change(self, key: str) -> tuple[str | None, Conflict | None]:
-        """Return what a column needs, and why it becomes JSON if it does.
-
-        The first is the definition of a new column in a new table, a statement for a table that is there,
-        or None.
-        """
+    def change(self, key: str) -> tuple[ColumnChange | None, Conflict | None]:
+        """Return what a column needs, and why it becomes JSON if it does."""
         merged, conflict = self._incoming_type(key)
         known = self._existing.get(key)
         if known is None:
             kind = {None: "VARCHAR", EMPTY_LISTS: "VARCHAR[]"}.get(merged, merged)
-            definition = f"{quote(self.names[key])} {kind}"
-            alter = f"ALTER TABLE {self._table} ADD COLUMN {definition}"
-            return (alter if self._existing else definition), conflict
+            return ColumnChange(self.names[key], str(kind)), conflict
         name, stored = known
         after = self._join(key, stored, merged)
         if after in (stored, None):
@@ -192,10 +159,7 @@ class _Growing:
         elif after == "JSON":
             conflict = self._conflict_with(key, stored) or conflict
         using = retyped(quote(name), stored, str(after), blank=blank)
-        return (
-            f"ALTER TABLE {self._table} ALTER COLUMN {quote(name)} TYPE {after} USING {using}",
-            conflict,
-        )
+        return ColumnChange(name, str(after), using), conflict
 
     def _incoming_type(self, key: str) -> tuple[str | None, Conflict | None]:
         merged: str | None = None

@@ -11,15 +11,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.kinds import arrow_column, first_conflict, kind_of
+from foregsyte_kaggle.result_tables import JOB_COLUMN
 from foregsyte_kaggle.returned_tables import EMPTY_LISTS, columns_of, stored_column
 from foregsyte_kaggle.values import plain, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["EMPTY_LISTS", "JOB_COLUMN", "Conflict", "ResultBatch", "gather"]
-
-JOB_COLUMN = "job_id"
+__all__ = [
+    "EMPTY_LISTS",
+    "Conflict",
+    "Reader",
+    "ResultBatch",
+    "check_names",
+    "gather",
+    "named_columns",
+]
 
 #: The SQL types of kinds of values.
 _OF_KINDS = {
@@ -74,8 +81,29 @@ class ResultBatch:
         return str(self.table.column(JOB_COLUMN)[max(found, 0)].as_py())
 
 
+class Reader:
+    """Reads results whose columns and types follow from the values."""
+
+    def __init__(self) -> None:
+        self._known_names: set[tuple[Any, ...]] = set()
+
+    def row(self, row: dict[Any, Any]) -> dict[str, Any]:
+        """Return a row checked, with plain values."""
+        return _checked_row(row, self._known_names)
+
+    def batch(
+        self, rows: list[tuple[str, dict[str, Any]]]
+    ) -> tuple[ResultBatch, dict[str, ResultError]]:
+        """Return the rows of several jobs as a batch, and errors of jobs whose rows are not in it."""
+        return _from_rows(rows), {}
+
+    def table(self, job_id: str, result: Any) -> ResultBatch:
+        """Return a DataFrame or Arrow table as a batch."""
+        return _from_table(job_id, result)
+
+
 def gather(
-    results: Sequence[tuple[str, Any]],
+    results: Sequence[tuple[str, Any]], reader: Reader | None = None
 ) -> tuple[list[ResultBatch], dict[str, int], dict[str, ResultError]]:
     """Turn what jobs returned into batches of rows.
 
@@ -83,6 +111,8 @@ def gather(
     ----------
     results
         (job id, result) with results as ``worker.as_rows`` leaves them.
+    reader
+        What makes columns of them; by default their types follow from the values.
 
     Returns
     -------
@@ -92,18 +122,18 @@ def gather(
     counts: dict[str, int] = {}
     errors: dict[str, ResultError] = {}
     rows: list[tuple[str, dict[str, Any]]] = []
-    known_names: set[tuple[Any, ...]] = set()
+    reader = Reader() if reader is None else reader
     tables: list[ResultBatch] = []
     for job_id, result in results:
         try:
             if result is None:
                 counts[job_id] = 0
             elif isinstance(result, list):
-                checked = [_checked_row(row, known_names) for row in result]
+                checked = [reader.row(row) for row in result]
                 rows += [(job_id, row) for row in checked]
                 counts[job_id] = len(checked)
             else:
-                batch = _from_table(job_id, result)
+                batch = reader.table(job_id, result)
                 counts[job_id] = batch.table.num_rows
                 if batch.table.num_rows:
                     tables.append(batch)
@@ -113,7 +143,12 @@ def gather(
             errors[job_id] = ResultError(
                 f"what the pipeline returned cannot be read: {shown(error)}"
             )
-    return ([_from_rows(rows)] if rows else []) + _joined(tables), counts, errors
+    batches = _joined(tables)
+    if rows:
+        batch, misfits = reader.batch(rows)
+        batches.insert(0, batch)
+        errors |= misfits
+    return batches, {job: count for job, count in counts.items() if job not in errors}, errors
 
 
 def sql_type(kind: str | None) -> str | None:
@@ -126,7 +161,7 @@ def sql_type(kind: str | None) -> str | None:
 def _checked_row(row: dict[Any, Any], known_names: set[tuple[Any, ...]]) -> dict[str, Any]:
     names = tuple(row)
     if names not in known_names:
-        _check_names(list(names))
+        check_names(list(names))
         known_names.add(names)
     checked = {}
     for column, value in row.items():
@@ -137,7 +172,14 @@ def _checked_row(row: dict[Any, Any], known_names: set[tuple[Any, ...]]) -> dict
     return checked
 
 
-def _check_names(names: list[Any]) -> None:
+def check_names(names: list[Any]) -> None:
+    """Refuse names that no column of a result table can have, or that DuckDB takes for one.
+
+    Raises
+    ------
+    ResultError
+        If one is.
+    """
     folded: dict[str, str] = {}
     for name in names:
         if not isinstance(name, str) or not name or not name.isprintable():
@@ -201,14 +243,27 @@ def _add_values(
     return arrow_column(values, kind)
 
 
-def _from_table(job_id: str, result: Any) -> ResultBatch:
+def named_columns(result: Any) -> list[tuple[Any, Any]]:
+    """Return the names and columns of a DataFrame or Arrow table.
+
+    Raises
+    ------
+    ResultError
+        If it is corrupt, or holds what Arrow does not.
+    """
     import pyarrow as pa
 
     try:
-        columns = columns_of(result)
+        return columns_of(result)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise ResultError(f"the returned table cannot be stored: {error}") from error
-    _check_names([name for name, _ in columns])
+
+
+def _from_table(job_id: str, result: Any) -> ResultBatch:
+    import pyarrow as pa
+
+    columns = named_columns(result)
+    check_names([name for name, _ in columns])
     batch = ResultBatch(None, {})
     arrays = {}
     rows = 0

@@ -9,7 +9,7 @@ from foregsyte_kaggle.errors import ResultError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["EMPTY_LISTS", "columns_of", "stored_column"]
+__all__ = ["EMPTY_LISTS", "columns_of", "sql_type_of", "stored_column"]
 
 #: Stands for the type of a column of empty lists, which fit every list.
 EMPTY_LISTS = "EMPTY[]"
@@ -112,6 +112,26 @@ def stored_column(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str | None]
         stored = column if target == pa.timestamp("us") else column.cast(target, safe=False)
     _check_years(stored)
     return stored, _sql_type(stored.type)
+
+
+def sql_type_of(kind: pa.DataType) -> str | None:
+    """Return the SQL type of the column that a schema declares with an Arrow type; None where there is none."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_dictionary(kind):
+        return sql_type_of(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        inner = sql_type_of(kind.value_type)
+        return inner if inner in (None, "JSON") else f"{inner}[]"
+    if types.is_struct(kind) or types.is_map(kind):
+        return "JSON"
+    if types.is_time(kind):
+        return "TIME"
+    if kind == pa.timestamp("ns"):
+        return "TIMESTAMP_NS"
+    target = _target(kind)
+    return None if target is None else _sql_type(target)
 
 
 def _target(kind: pa.DataType) -> pa.DataType | None:

@@ -24,6 +24,7 @@ from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.registry import Pipeline, find_pipeline
 from foregsyte_kaggle.runs import Run
+from foregsyte_kaggle.schemas import declare_table
 from foregsyte_kaggle.worker import PARTIAL_FOLDER
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
@@ -104,7 +105,8 @@ def run_jobs(
     Raises
     ------
     PipelineError
-        If the pipeline is unknown, or cannot be sent to, or loaded in, other processes.
+        If the pipeline is unknown, cannot be sent to, or loaded in, other processes, or if stored results
+        do not fit its schema.
     SourceError
         If the folder of a source is not there now, or no source has the name given.
     RunError
@@ -131,6 +133,11 @@ def run_jobs(
     check_source(chosen.database, source)
     roots = _Roots(chosen)
     roots.check([selection for selection, _ in selections])
+    schemas = {
+        p.pipeline_id: declare_table(chosen.database, p.pipeline_id, p.schema)
+        for p in pipelines
+        if p.schema is not None
+    }
     waiting = sum(
         extent.jobs
         for selection, _ in selections
@@ -170,6 +177,7 @@ def run_jobs(
         say,
         batch_sizes={one.pipeline_id: one.batch_size for one in pipelines if one.batch_size},
         deadline=deadline,
+        schemas=schemas,
     )
     run.begin(loop.stop, loop.fractions)
     carry = send_off if background else attend

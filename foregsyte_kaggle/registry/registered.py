@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, known_names
+from foregsyte_kaggle.registry.declared import DeclaredSchema, declared_schema
 from foregsyte_kaggle.registry.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 __all__ = ["Pipeline", "find_pipeline", "known_pipelines", "pipeline", "pipelines"]
 
@@ -45,6 +47,8 @@ class Pipeline:
         Stands for the code in place of its fingerprint.
     batch_size : int or None
         How many inputs a call gets at most, in a list; None where it gets one, by itself.
+    schema : dict or None
+        The columns of its results with their types; None where these follow from the values.
     """
 
     pipeline_id: str
@@ -52,6 +56,7 @@ class Pipeline:
     origin: str
     version: str | None = None
     batch_size: int | None = None
+    schema: DeclaredSchema | None = None
 
     @property
     def is_class(self) -> bool:
@@ -68,7 +73,11 @@ _registered: dict[str, Pipeline] = {}
 
 
 def pipeline(
-    pipeline_id: str, *, batch_size: int | None = None, version: str | None = None
+    pipeline_id: str,
+    *,
+    batch_size: int | None = None,
+    schema: Mapping[str, Any] | pa.Schema | None = None,
+    version: str | None = None,
 ) -> Callable[[Target], Target]:
     """Register a function or class as a pipeline; decorating again replaces it.
 
@@ -91,6 +100,12 @@ def pipeline(
         A letter, then up to 62 letters, digits and underscores, all small.
     batch_size
         The most inputs for one call; by default each call gets one, by itself.
+    schema
+        The columns of the results with their types, where these should not follow from the values: a
+        dict of names and types (Python's, such as ``float``, or DuckDB's as text, such as
+        ``"DECIMAL(10,2)"``), or a ``pyarrow.Schema``. A value that does not fit, or another column,
+        fails its job; a missing column is NULL. Values are converted where that is exact, such as 1 to
+        1.0, but text to no number; those of a FLOAT are rounded to it.
     version
         Stands for the code; by default a fingerprint of its source.
 
@@ -102,11 +117,12 @@ def pipeline(
     Raises
     ------
     InvalidArgumentError
-        If the id or ``batch_size`` is not of that form, or the decorated object cannot be called.
+        If the id, ``batch_size`` or the schema is not of that form, or the decorated object cannot be
+        called.
 
     Examples
     --------
-    >>> @pipeline("line_count")
+    >>> @pipeline("line_count", schema={"lines": int})
     ... def line_count(path):
     ...     return {"lines": len(path.read_text().splitlines())}
     """
@@ -121,6 +137,7 @@ def pipeline(
         raise InvalidArgumentError(
             f"batch_size={batch_size!r:.80}; expected a whole number from 1, or None for single inputs"
         )
+    declared = None if schema is None else declared_schema(schema)
 
     def register(target: Target) -> Target:
         if not callable(target):
@@ -129,7 +146,7 @@ def pipeline(
             )
         text = None if version is None else str(version)
         _registered[pipeline_id] = Pipeline(
-            pipeline_id, target, "notebook", version=text, batch_size=batch_size
+            pipeline_id, target, "notebook", text, batch_size, declared
         )
         return target
 

@@ -18,6 +18,7 @@ from foregsyte_kaggle import ledger
 from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.recording import Ended, record_group
 from foregsyte_kaggle.registration import register_jobs
+from foregsyte_kaggle.registry import pipeline
 from foregsyte_kaggle.worker import Outcome
 from foregsyte_kaggle.workspace import Workspace
 
@@ -114,3 +115,63 @@ def test_a_write_method_inside_a_transaction_that_fails_leaves_nothing(
     filled.close()
     with duckdb.connect(str(filled.ledger_path)) as connection:
         assert connection.execute(STATE).fetchall() == before
+
+
+def test_one_group_with_new_rows_replaced_rows_and_a_widening_is_on_disk(
+    workspace: Workspace, persisted: Persisted
+) -> None:
+    """DuckDB 1.3 fails at the commit of a transaction that deletes, alters and inserts."""
+    pipeline("p")(len)
+    register_jobs(pa.table({"id": list("abcd")}), "p", name="n")
+    first, second = uuid.uuid4(), uuid.uuid4()
+    database, said = workspace.database, list[str]()
+
+    def record(run_id: uuid.UUID, last: int, *returned: Any) -> None:
+        jobs = ledger.claim(
+            database, run_id, Selection("p"), code_version=None, first=1, last=last, limit=9
+        )
+        group = [
+            Ended(
+                "p",
+                job.job_id,
+                job.attempts,
+                True,
+                Outcome(job.position, "completed", 1_000.0, 0.5, result),
+            )
+            for job, result in zip(jobs, returned, strict=True)
+        ]
+        written = record_group(database, run_id, group, said.append)
+        assert [ended.outcome.outcome for ended in written] == ["completed"] * len(returned)
+
+    record(first, 2, [{"x": 1, "y": "a"}, {"x": 2, "y": "b"}], [{"x": 3, "y": "c"}])
+    ledger.retry_jobs(status="completed", workspace=workspace)
+    record(
+        second,
+        4,
+        [{"x": 0.5, "y": "d"}],
+        [],
+        [{"x": 7, "y": 8, "z": [9]}],
+        pa.table({"x": pa.array([10, 11], pa.int8())}),
+    )
+    rows = "SELECT x, y::VARCHAR, z FROM results.p ORDER BY x"
+    columns = (
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = 'results'"
+        " ORDER BY column_index"
+    )
+    expected = [
+        (0.5, '"d"', None),
+        (7.0, "8", [9]),
+        (10.0, None, None),
+        (11.0, None, None),
+    ]
+    kinds = [("job_id", "UUID"), ("x", "DOUBLE"), ("y", "JSON"), ("z", "BIGINT[]")]
+    assert persisted(workspace.ledger_path, rows) == expected
+    workspace.close()
+    with duckdb.connect(str(workspace.ledger_path)) as connection:
+        assert connection.execute(rows).fetchall() == expected
+        assert connection.execute(columns).fetchall() == kinds
+        assert connection.execute(
+            "SELECT status::VARCHAR, attempts FROM jobs ORDER BY position"
+        ).fetchall() == [("completed", 2), ("completed", 2), ("completed", 1), ("completed", 1)]
+        assert connection.execute("SELECT count(*) FROM job_attempts").fetchall() == [(6,)]
+    assert len(said) == 1
