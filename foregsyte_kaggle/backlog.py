@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from foregsyte_kaggle.executors import Chunk
@@ -19,6 +19,8 @@ __all__ = ["Backlog", "Mark"]
 SHORT_JOB_SECONDS = 0.005
 CHUNK_SECONDS = 0.1
 CHUNK_JOBS = 1024
+#: A batch looks past so many jobs with other params for more of its own.
+LOOK_AHEAD_JOBS = 1024
 TIME_BOX_SECONDS = 0.5
 #: Jobs shorter than this wait in a worker while it works, so that it never idles.
 PREFETCH_BELOW_SECONDS = 0.25
@@ -41,9 +43,16 @@ class Mark:
 
 
 class Backlog:
-    """The jobs that wait, by pipeline; and what is known of their pace."""
+    """The jobs that wait, by pipeline; and what is known of their pace.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    batch_sizes
+        Of the pipelines that take batches.
+    """
+
+    def __init__(self, batch_sizes: Mapping[str, int] | None = None) -> None:
+        self._batch_sizes = batch_sizes or {}
         self._ready: dict[str, deque[Task]] = {}
         self._delayed: list[tuple[float, int, str, Task]] = []
         self._order = itertools.count()
@@ -70,7 +79,12 @@ class Backlog:
         self._queue(pipeline_id).extendleft(reversed(tasks))
 
     def delay(self, pipeline_id: str, task: Task, tries: int) -> None:
-        """Take a job that is tried again after a pause, which grows with the tries."""
+        """Take a job that is tried again after a pause, which grows with the tries.
+
+        Where others travel in batches, this one travels alone.
+        """
+        if pipeline_id in self._batch_sizes:
+            self.mark(task).alone = True
         pause = min(BACK_OFF_SECONDS * 2 ** (tries - 1), LONGEST_BACK_OFF_SECONDS)
         due = time.monotonic() + pause
         heapq.heappush(self._delayed, (due, next(self._order), pipeline_id, task))
@@ -109,27 +123,41 @@ class Backlog:
         return self._paces.get(pipeline_id or "")
 
     def likely_seconds(self, pipeline_id: str | None) -> float:
-        """Return how long the next job of a pipeline takes at most, most likely; 0 where none ended yet."""
+        """Return how long the next job, or batch, takes at most, most likely; 0 where none ended yet."""
         pace = self.pace(pipeline_id)
-        return 0.0 if pace is None else pace + 2 * math.sqrt(self._spreads[pipeline_id or ""])
+        if pace is None:
+            return 0.0
+        longest = pace + 2 * math.sqrt(self._spreads[pipeline_id or ""])
+        return longest * self.batch_size(pipeline_id)
 
     def depth(self, pipeline_id: str | None) -> int:
         """Return how many chunks a worker may hold: two where the second would wait only a moment."""
         pace = self.pace(pipeline_id)
-        return 2 if pace is not None and pace < PREFETCH_BELOW_SECONDS else 1
+        if pace is None:
+            return 1
+        return 2 if pace * self.batch_size(pipeline_id) < PREFETCH_BELOW_SECONDS else 1
+
+    def batch_size(self, pipeline_id: str | None) -> int:
+        """Return how many jobs of a pipeline fill a batch; 1 where it takes them one at a time."""
+        return self._batch_sizes.get(pipeline_id or "", 1)
 
     def must_wait(self, pipeline_id: str, in_flight: Collection[Chunk]) -> bool:
         """Whether the next job, or one in flight, runs beside no other."""
         if not in_flight or not self._marks:
             return False
-        tasks = [self._ready[pipeline_id][0], *(chunk.tasks[0] for chunk in in_flight)]
+        tasks = [
+            self._ready[pipeline_id][0],
+            *(task for chunk in in_flight for task in chunk.tasks[:1]),
+        ]
         return any(
             mark.exclusive for task in tasks if (mark := self._marks.get(task.position)) is not None
         )
 
     def make_chunk(self, pipeline_id: str) -> Chunk:
-        """Take the next jobs of a pipeline: one, or as many short ones as take a moment."""
+        """Take the next jobs of a pipeline: one, or as many short ones as take a moment, or a batch."""
         tasks = self._ready[pipeline_id]
+        if pipeline_id in self._batch_sizes:
+            return Chunk(pipeline_id, self._take_batch(pipeline_id, tasks), is_batch=True)
         pace = self.pace(pipeline_id)
         most = 1
         if pace is not None and pace < SHORT_JOB_SECONDS:
@@ -141,6 +169,18 @@ class Backlog:
             while len(chosen) < most and not self._is_alone(tasks[0]):
                 chosen.append(tasks.popleft())
         return Chunk(pipeline_id, chosen, TIME_BOX_SECONDS if len(chosen) > 1 else None)
+
+    def _take_batch(self, pipeline_id: str, tasks: deque[Task]) -> list[Task]:
+        """Take the next job and others with its params; those between stay where they are."""
+        chosen = [tasks.popleft()]
+        passed: list[Task] = []
+        most = 1 if self._is_alone(chosen[0]) else self.batch_size(pipeline_id)
+        while tasks and len(chosen) < most and len(passed) < LOOK_AHEAD_JOBS:
+            task = tasks.popleft()
+            fits = task.params == chosen[0].params and not self._is_alone(task)
+            (chosen if fits else passed).append(task)
+        tasks.extendleft(reversed(passed))
+        return chosen
 
     def _is_alone(self, task: Task) -> bool:
         mark = self._marks.get(task.position)

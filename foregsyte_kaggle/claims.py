@@ -70,6 +70,11 @@ class Claims:
         found = (ledger.pending_jobs(self._database, one) for one, _ in self._selections)
         return sum(extent.jobs for extent in found if extent is not None)
 
+    @property
+    def pipeline_id(self) -> str | None:
+        """Whose jobs are looked for next."""
+        return self._selections[self._at][0].pipeline_id if self._selections else None
+
     def take(self, most: int) -> Claimed | None:
         """Claim up to ``most`` jobs; None when nothing is pending now, or the limit is reached."""
         while True:

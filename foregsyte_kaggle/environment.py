@@ -6,6 +6,7 @@ The only module that reads Kaggle's variables.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 __all__ = [
     "BATCH_SESSIONS",
     "cpu_count",
+    "gpu_ids",
     "is_interactive",
     "memory_bytes",
     "session_age_seconds",
@@ -23,6 +25,8 @@ __all__ = [
 #: Sessions that nobody sits at, which end with their last cell.
 BATCH_SESSIONS = frozenset({"kaggle-batch", "kaggle-rerun"})
 HOUR = 3600.0
+#: Where NVIDIA's driver for Linux has a folder for each GPU.
+GPU_FOLDER = "/proc/driver/nvidia/gpus"
 
 
 def session_kind() -> str:
@@ -92,6 +96,24 @@ def cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return max(1, os.cpu_count() or 1)
+
+
+def gpu_ids() -> list[str] | None:
+    """Return the NVIDIA GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them.
+
+    Told without loading CUDA, which would take memory on each. None where the system does not say.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        ids = [name.strip() for name in visible.split(",")]
+        # As CUDA reads it: what is no device hides all that follow.
+        return list(
+            itertools.takewhile(lambda name: name[:1].isalnum() and name != "NoDevFiles", ids)
+        )
+    try:
+        return [str(number) for number in range(len(os.listdir(GPU_FOLDER)))]
+    except OSError:
+        return None
 
 
 def memory_bytes() -> int:

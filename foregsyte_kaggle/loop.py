@@ -72,6 +72,8 @@ class Loop:
         Told what was committed, group by group.
     warn
         Told of a column that became JSON.
+    batch_sizes
+        Of the pipelines that take batches.
     deadline
         When it must be over; no job is begun that is not likely to end before.
     """
@@ -87,6 +89,7 @@ class Loop:
         policy: Policy,
         on_recorded: Callable[[list[Ended]], None],
         warn: Callable[[str], None],
+        batch_sizes: Mapping[str, int] | None = None,
         deadline: Deadline | None = None,
     ) -> None:
         self._database = database
@@ -100,7 +103,7 @@ class Loop:
         self._warn = warn
         self._deadline = deadline
         self._is_closing = False
-        self._backlog = Backlog()
+        self._backlog = Backlog(batch_sizes)
         self._in_flight: dict[int, Chunk] = {}
         self._long: set[int] = set()
         self._ended: list[Ended] = []
@@ -108,7 +111,7 @@ class Loop:
         self._must_flush = False
         self._told_at = 0.0
         self._told: dict[int, float] = {}
-        self._claimed: str | None = None
+        self._claimed: str | None = claims.pipeline_id
         self._ask_again_at = 0.0
         self._deaths = 0
         self._last_death: Lost | None = None
@@ -246,7 +249,9 @@ class Loop:
         wanted = least
         if pace is not None:
             wanted = int(self._engine.workers * CLAIM_SECONDS / max(pace, 1e-6))
-        claimed = self._claims.take(max(min(wanted, GROUP_JOBS), least))
+        size = self._backlog.batch_size(self._claimed)
+        wanted = max(min(wanted, GROUP_JOBS), least * size)
+        claimed = self._claims.take(-(-wanted // size) * size)  # whole batches
         if claimed is None:
             # Somebody may register more meanwhile; before the run ends it looks once more in any case.
             self._ask_again_at = now + ASK_AGAIN_SECONDS
@@ -359,6 +364,8 @@ class Loop:
             self._long.add(chunk.chunk_id)
             seconds = [outcome.duration_seconds for outcome in part.outcomes]
             long = (chunk.time_box or 0.0) + OVERDUE_SECONDS
+            if chunk.is_batch:
+                long /= len(chunk.tasks) or 1
             self._backlog.measure(chunk.pipeline_id, [*seconds, long])
 
     def _handle_lost(self, lost: Lost) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from foregsyte_kaggle.claims import Claims
 from foregsyte_kaggle.deadlines import find_deadline
 from foregsyte_kaggle.environment import BATCH_SESSIONS, cpu_count, session_kind
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError
-from foregsyte_kaggle.executors import Events, make_engine
+from foregsyte_kaggle.executors import Events, as_devices, make_engine
 from foregsyte_kaggle.filters import check_source
 from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.ledger import Selection
@@ -36,6 +37,8 @@ def run_jobs(
     limit: int | None = None,
     workers: int | None = None,
     executor: str | Executor = "processes",
+    devices: str | Sequence[int | str] | None = None,
+    recycle_after: int | None = None,
     time_limit: str | float | timedelta | None = "auto",
     reserve: str | float | timedelta | None = None,
     job_timeout: float | None = None,
@@ -59,10 +62,16 @@ def run_jobs(
     limit
         At most this many jobs, such as 3 for a first try.
     workers
-        How many jobs run at once; one for each processor by default.
+        How many jobs run at once; by default one for each device, or else for each processor.
     executor
         ``"processes"`` (the default), ``"threads"``, ``"inline"`` (in this thread, for a debugger), or
         any ``concurrent.futures.Executor`` whose workers are not forked from this process.
+    devices
+        GPUs by number or id, such as ``[0, 1]``, or ``"auto"`` for all that are there, if any. Each worker
+        process sees one of them, as ``cuda:0``: its ``CUDA_VISIBLE_DEVICES`` is set before Python starts.
+        All take from one queue. One that is named twice gets two workers. Needs processes.
+    recycle_after
+        Replace a worker process after this many jobs, where a library leaks memory. Needs processes.
     time_limit
         How long the run may take: seconds, or text such as ``"8h30m"``. ``"auto"`` (the default) is what
         is left of a session of Kaggle's, and no limit elsewhere. A job is begun only if it will likely
@@ -73,9 +82,9 @@ def run_jobs(
         in a session of Kaggle's; nothing is kept of a limit of your own.
     job_timeout
         Seconds after which a job is killed with its children and fails; loading a class pipeline does
-        not count. Needs processes.
+        not count. A batch may take as long as all of its jobs. Needs processes.
     max_attempts
-        How often a failing job is tried in this run, with growing pauses.
+        How often a failing job is tried in this run, with growing pauses; alone, not in its batch.
     on_error
         ``"continue"``, or ``"raise"``: end the run at the first job that fails for good.
     background
@@ -105,7 +114,8 @@ def run_jobs(
         If an argument is not of the expected form.
     """
     chosen = active_workspace(workspace)
-    _check_arguments(limit, workers, job_timeout, max_attempts, on_error)
+    _check_arguments(limit, workers, recycle_after, job_timeout, max_attempts, on_error)
+    gpus = as_devices(devices)
     deadline = find_deadline(time_limit, reserve)
     if background and session_kind() in BATCH_SESSIONS:
         say("a batch session ends with its last cell, so this run is in the foreground")
@@ -129,7 +139,14 @@ def run_jobs(
     total = waiting if limit is None else min(waiting, limit)
     run = Run(pipeline_id, total)
     events: Events = queue.SimpleQueue()
-    engine = make_engine(executor, max(1, min(workers or cpu_count(), total)), events, job_timeout)
+    engine = make_engine(
+        executor,
+        max(1, min(workers or len(gpus or ()) or cpu_count(), total)),
+        events,
+        job_timeout,
+        devices=gpus,
+        recycle_after=recycle_after,
+    )
     if not total:
         run.end("finished")
         say(_nothing_pending(chosen, pipeline_id, source))
@@ -151,7 +168,8 @@ def run_jobs(
         Policy(max_attempts, on_error),
         run.note,
         say,
-        deadline,
+        batch_sizes={one.pipeline_id: one.batch_size for one in pipelines if one.batch_size},
+        deadline=deadline,
     )
     run.begin(loop.stop, loop.fractions)
     carry = send_off if background else attend
@@ -207,11 +225,17 @@ class _Roots(dict[str | None, Path | None]):
 def _check_arguments(
     limit: int | None,
     workers: int | None,
+    recycle_after: int | None,
     job_timeout: float | None,
     max_attempts: int,
     on_error: str,
 ) -> None:
-    for name, value in (("limit", limit), ("workers", workers), ("max_attempts", max_attempts)):
+    for name, value in (
+        ("limit", limit),
+        ("workers", workers),
+        ("recycle_after", recycle_after),
+        ("max_attempts", max_attempts),
+    ):
         is_whole = isinstance(value, int) and not isinstance(value, bool)
         if value is not None and not (is_whole and value >= 1):
             raise InvalidArgumentError(f"{name}={value!r}; expected a whole number from 1")

@@ -6,6 +6,7 @@ ledger.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 
 from foregsyte_kaggle.errors import InvalidArgumentError
@@ -21,6 +22,7 @@ from foregsyte_kaggle.executors.contract import (
     Progress,
     Started,
 )
+from foregsyte_kaggle.executors.devices import as_devices
 from foregsyte_kaggle.executors.futures import FutureEngine
 from foregsyte_kaggle.executors.local import InlineEngine, ThreadEngine
 from foregsyte_kaggle.executors.processes import ProcessEngine
@@ -37,27 +39,44 @@ __all__ = [
     "Part",
     "Progress",
     "Started",
+    "as_devices",
     "make_engine",
 ]
 
 
 def make_engine(
-    executor: str | Executor, workers: int, events: Events, job_timeout: float | None
+    executor: str | Executor,
+    workers: int,
+    events: Events,
+    job_timeout: float | None,
+    *,
+    devices: Sequence[str] | None = None,
+    recycle_after: int | None = None,
 ) -> Engine:
     """Return the engine that an ``executor=`` argument asks for.
 
     Raises
     ------
     InvalidArgumentError
-        If it is unknown, or cannot end a job that takes too long.
+        If it is unknown, or cannot do what is asked of its workers, as end a job that takes too long.
     RunError
         If its workers would be forked from this process, which holds the ledger.
     """
     if executor == "processes":
-        return ProcessEngine(workers, events, job_timeout)
+        return ProcessEngine(workers, events, job_timeout, devices or (), recycle_after)
     if job_timeout is not None:
         raise InvalidArgumentError(
             f"job_timeout={job_timeout} needs executor='processes': a job on {executor!r} cannot be killed"
+        )
+    if devices is not None:
+        raise InvalidArgumentError(
+            f"devices= with executor={executor!r}: a thread cannot be given its own GPU; use "
+            "executor='processes'"
+        )
+    if recycle_after is not None:
+        raise InvalidArgumentError(
+            f"recycle_after={recycle_after} needs executor='processes': the workers of {executor!r} cannot "
+            "be replaced"
         )
     if executor == "threads":
         return ThreadEngine(workers, events)

@@ -40,6 +40,8 @@ class Chunk:
     tasks: list[Task]
     time_box: float | None = None
     """Seconds after which a worker begins no further job of it."""
+    is_batch: bool = False
+    """Whether the pipeline gets lists, here all of these jobs in one call."""
     chunk_id: int = field(default_factory=lambda: next(_chunk_ids))
 
 

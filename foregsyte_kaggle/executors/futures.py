@@ -68,7 +68,11 @@ class FutureEngine:
                 future: Future[Any] = self._executor.submit(self._here.run, chunk)
             else:
                 future = self._executor.submit(
-                    run_remote, *self._remote[chunk.pipeline_id], chunk.tasks, chunk.time_box
+                    run_remote,
+                    *self._remote[chunk.pipeline_id],
+                    chunk.tasks,
+                    chunk.time_box,
+                    chunk.is_batch,
                 )
         except Exception as error:
             raise RunError(
@@ -135,6 +139,7 @@ def run_remote(
     folder: str,
     tasks: list[Task],
     time_box: float | None,
+    is_batch: bool,
 ) -> Reply:
     """Run jobs in a worker of somebody else's executor; builds the pipeline once per thread there.
 
@@ -151,7 +156,7 @@ def run_remote(
             known[pipeline_id] = (token, Caller(pickle.loads(payload), folder))
         except BaseException as error:
             return ("unloadable", *load_failure(error))
-    caller, tails, work = known[pipeline_id][1], ThreadTails(), Work(tasks)
+    caller, tails, work = known[pipeline_id][1], ThreadTails(), Work(tasks, is_batch=is_batch)
     with tails.installed():
         run_tasks(
             caller,

@@ -48,7 +48,7 @@ class Underway:
 
     def run(self, chunk: Chunk, *, interrupts: tuple[type[BaseException], ...] = ()) -> None:
         """Run a chunk in the current thread; whatever happens, its ``Done`` comes."""
-        work = Work([] if self.is_held else chunk.tasks)
+        work = Work([] if self.is_held else chunk.tasks, is_batch=chunk.is_batch)
         self._works[chunk.chunk_id] = (chunk, work, time.monotonic())
         try:
             run_tasks(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from foregsyte_kaggle.executors.contract import (
@@ -41,10 +42,19 @@ class ProcessEngine:
 
     name = "processes"
 
-    def __init__(self, workers: int, events: Events, job_timeout: float | None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        events: Events,
+        job_timeout: float | None = None,
+        devices: Sequence[str] = (),
+        recycle_after: int | None = None,
+    ) -> None:
         self.workers = workers
         self._events = events
         self._job_timeout = job_timeout
+        self._devices = devices
+        self._recycle_after = recycle_after
         self._pipelines: dict[str, tuple[bytes, str]] = {}
         self._running: list[WorkerProcess] = []
         self._guard: Guard | None = None
@@ -68,7 +78,9 @@ class ProcessEngine:
             if pipeline_id not in worker.known:
                 worker.known.add(pipeline_id)
                 worker.send(("pipeline", pipeline_id, *self._pipelines[pipeline_id]))
-            worker.send(("run", chunk.chunk_id, pipeline_id, chunk.tasks, chunk.time_box))
+            worker.send(
+                ("run", chunk.chunk_id, pipeline_id, chunk.tasks, chunk.time_box, chunk.is_batch)
+            )
 
     def check(self) -> None:
         """Kill what takes too long, take back what waits behind it, and notice who died."""
@@ -87,7 +99,7 @@ class ProcessEngine:
     def _check_time(self, worker: WorkerProcess, seconds: float) -> None:
         current = worker.chunks[0]
         boxed = current.time_box or 0.0
-        if self._job_timeout is not None and seconds > self._job_timeout + boxed:
+        if self._job_timeout is not None and seconds > self._job_timeout * worker.together + boxed:
             worker.timed_out = current
             worker.kill()
         elif seconds > boxed + OVERDUE_SECONDS and not worker.is_overdue:
@@ -121,11 +133,18 @@ class ProcessEngine:
     def _start(self) -> WorkerProcess:
         if self._guard is None:
             self._guard = Guard()
-        worker = WorkerProcess(self._listen)
+        slot = self._free_slot()
+        device = None if slot is None else self._devices[slot]
+        worker = WorkerProcess(self._listen, slot, device, self._recycle_after)
         self._guard.watch(worker.pid)
         self._running.append(worker)
         worker.listener.start()
         return worker
+
+    def _free_slot(self) -> int | None:
+        """Return the device that has the fewest workers, by its number; the first of several."""
+        used = Counter(worker.slot for worker in self._running if worker.is_usable)
+        return min(range(len(self._devices)), key=lambda slot: used[slot], default=None)
 
     def _check_ended(self, worker: WorkerProcess, now: float) -> None:
         """Make sure that the end of a worker is noticed, whoever else holds its pipe open.
@@ -146,7 +165,7 @@ class ProcessEngine:
                 self._events.put(Progress(message[1], message[2]))
             elif message[0] == "started":
                 with self._lock:
-                    worker.began = time.monotonic()
+                    worker.began, worker.together = time.monotonic(), message[2]
                     begun = worker.chunks[0]
                 self._events.put(Started(begun))
             elif message[0] == "leaving":
@@ -192,7 +211,8 @@ class ProcessEngine:
         how = worker.end()
         if not chunks:
             return
-        if not self._closing and not worker.is_leaving:
+        has_left = worker.is_leaving and worker.timed_out is None
+        if not self._closing and not has_left:
             lost = self._lost(worker, chunks[0], began, how)
             if lost is not None:
                 self._events.put(lost)

@@ -30,8 +30,8 @@ END_SECONDS = 2.0
 LOG_BYTES = 32 * 2**20
 
 _START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
-    "from foregsyte_kaggle.worker.serving import main; main()"
+    "import json, sys; sys.path[:], *options = json.loads(sys.argv.pop()); "
+    "from foregsyte_kaggle.worker.serving import main; main(*options)"
 )
 _package_parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -71,6 +71,12 @@ class WorkerProcess:
     ----------
     listen
         What its listener thread does; the caller starts that thread.
+    slot
+        Which of the engine's devices it has.
+    device
+        The only GPU that it sees; all where it is None.
+    recycle_after
+        It ends after this many jobs.
 
     Raises
     ------
@@ -78,15 +84,26 @@ class WorkerProcess:
         If the process cannot be started.
     """
 
-    def __init__(self, listen: Callable[[WorkerProcess], None]) -> None:
+    def __init__(
+        self,
+        listen: Callable[[WorkerProcess], None],
+        slot: int | None = None,
+        device: str | None = None,
+        recycle_after: int | None = None,
+    ) -> None:
+        self.slot = slot
         self._log_lock = threading.Lock()
         self._log = tempfile.TemporaryFile(  # noqa: SIM115 - closed when the worker is
             prefix="foregsyte-output-", buffering=0
         )
         path = [entry for entry in sys.path if isinstance(entry, str)]
+        options = [[*path, _package_parent], device, recycle_after]
+        # Before Python starts in it, since CUDA looks at it once, when it is first loaded.
+        visible = {} if device is None else {"CUDA_VISIBLE_DEVICES": device}
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps([*path, _package_parent])],
+                [sys.executable, "-c", _START, json.dumps(options)],
+                env={**os.environ, **visible},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
@@ -102,6 +119,8 @@ class WorkerProcess:
         self.known: set[str] = set()
         self.began: float | None = None
         """When the current chunk's first job began; None while the worker starts or builds."""
+        self.together = 1
+        """How many jobs the current call is for."""
         self.timed_out: Chunk | None = None
         """The chunk that it is killed for."""
         self.overdue: Chunk | None = None

@@ -43,12 +43,15 @@ class Pipeline:
         ``"notebook"`` for what ``@pipeline`` registered, ``"built-in"`` otherwise.
     version : str or None
         Stands for the code in place of its fingerprint.
+    batch_size : int or None
+        How many inputs a call gets at most, in a list; None where it gets one, by itself.
     """
 
     pipeline_id: str
     target: Callable[..., Any]
     origin: str
     version: str | None = None
+    batch_size: int | None = None
 
     @property
     def is_class(self) -> bool:
@@ -64,7 +67,9 @@ class Pipeline:
 _registered: dict[str, Pipeline] = {}
 
 
-def pipeline(pipeline_id: str, *, version: str | None = None) -> Callable[[Target], Target]:
+def pipeline(
+    pipeline_id: str, *, batch_size: int | None = None, version: str | None = None
+) -> Callable[[Target], Target]:
     """Register a function or class as a pipeline; decorating again replaces it.
 
     The function is called as ``fn(path, **params)``: ``path`` is a ``pathlib.Path``, or a ``str`` for
@@ -74,10 +79,18 @@ def pipeline(pipeline_id: str, *, version: str | None = None) -> Callable[[Targe
     None) becomes rows of ``results.<pipeline_id>``; of a DataFrame's index, the levels that have a name
     become columns too.
 
+    With ``batch_size=32`` it is called as ``fn(paths, **params)`` with a list of up to 32 paths, for jobs
+    with the same params, and returns a list as long, of such things; ``job`` gets a list too. When a
+    batch raises, or returns another number of items, its inputs are tried one by one in the same worker,
+    in lists of one, and that is each job's one attempt: only those fail that it was about. Of a batch
+    that succeeded, each job has an equal share of the time, and the first one what was printed.
+
     Parameters
     ----------
     pipeline_id
         A letter, then up to 62 letters, digits and underscores, all small.
+    batch_size
+        The most inputs for one call; by default each call gets one, by itself.
     version
         Stands for the code; by default a fingerprint of its source.
 
@@ -89,7 +102,7 @@ def pipeline(pipeline_id: str, *, version: str | None = None) -> Callable[[Targe
     Raises
     ------
     InvalidArgumentError
-        If the id is not of that form, or the decorated object cannot be called.
+        If the id or ``batch_size`` is not of that form, or the decorated object cannot be called.
 
     Examples
     --------
@@ -103,13 +116,21 @@ def pipeline(pipeline_id: str, *, version: str | None = None) -> Callable[[Targe
             "small letters, digits and underscores, such as 'yolo_ocr'"
         )
 
+    is_whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
+    if batch_size is not None and not (is_whole and batch_size >= 1):
+        raise InvalidArgumentError(
+            f"batch_size={batch_size!r:.80}; expected a whole number from 1, or None for single inputs"
+        )
+
     def register(target: Target) -> Target:
         if not callable(target):
             raise InvalidArgumentError(
                 f"the pipeline {pipeline_id!r} is {target!r:.80}; expected a function or a class"
             )
         text = None if version is None else str(version)
-        _registered[pipeline_id] = Pipeline(pipeline_id, target, "notebook", text)
+        _registered[pipeline_id] = Pipeline(
+            pipeline_id, target, "notebook", version=text, batch_size=batch_size
+        )
         return target
 
     return register

@@ -3,10 +3,11 @@
 Imports the standard library only, so that a worker process starts in a moment and holds no ledger.
 """
 
-from foregsyte_kaggle.worker.calling import Caller, Outcome, Task, as_rows, run_tasks
+from foregsyte_kaggle.worker.calling import Caller, Outcome, Task, as_rows
 from foregsyte_kaggle.worker.context import PARTIAL_FOLDER, JobContext
 from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, describe
 from foregsyte_kaggle.worker.output import OUTPUT_BYTES, Tail, ThreadTails
+from foregsyte_kaggle.worker.running import run_tasks
 from foregsyte_kaggle.worker.work import Work
 
 __all__ = [

@@ -1,21 +1,19 @@
-"""Calling a pipeline by the calling convention, for one job after the other."""
+"""Calling a pipeline by the calling convention, for one job or for a batch."""
 
 from __future__ import annotations
 
 import inspect
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.worker.context import JobContext, remove_output
-from foregsyte_kaggle.worker.errors import describe, format_traceback, type_name
-from foregsyte_kaggle.worker.output import Tail
-from foregsyte_kaggle.worker.work import Work
 
-__all__ = ["Caller", "Outcome", "Task", "as_rows", "failed_outcome", "run_tasks"]
+__all__ = ["Caller", "Outcome", "Task", "as_rows"]
+
+Returned = tuple[Any, list[str] | None]
 
 
 class Task(NamedTuple):
@@ -59,11 +57,14 @@ class Caller:
         A function, or a class that is built once for each distinct set of params of its ``__init__``.
     folder
         Where its output files go.
+    device
+        The GPU of this process, as the user named it.
     """
 
-    def __init__(self, target: Callable[..., Any], folder: str) -> None:
+    def __init__(self, target: Callable[..., Any], folder: str, device: str | None = None) -> None:
         self._target = target
         self._folder = Path(folder)
+        self._device = device
         self._built: dict[str, Callable[..., Any]] = {}
         self._not_built: tuple[str, BaseException] | None = None
         self._is_class = inspect.isclass(target)
@@ -90,29 +91,13 @@ class Caller:
             except BaseException as error:
                 self._not_built = (key, error)
 
-    def call(self, task: Task, tell: Callable[[int, float], None]) -> tuple[Any, list[str] | None]:
+    def call(self, task: Task, tell: Callable[[int, float], None]) -> Returned:
         """Call the pipeline for one job; return its result and the files it wrote."""
-        path: Path | str = Path(task.path) if task.is_file else task.path
-        params = _load_params(task.params) if task.params else {}
-        function, given = self._target, params
-        if self._is_class:
-            own = self._for_init(params)
-            function = self._instance(own)
-            given = {
-                name: value
-                for name, value in params.items()
-                if name not in own or name in self._call_takes
-            }
+        path, params = _path(task), _load_params(task.params)
+        function, given = self._function(params)
         if not self._wants_job:
             return as_rows(function(path, **given)), None
-        job = JobContext(
-            task.job_id,
-            path,
-            params,
-            task.attempt,
-            self._folder,
-            lambda fraction: tell(task.position, fraction),
-        )
+        job = self._context(task, path, params, tell)
         try:
             result = as_rows(function(path, **{**given, "job": job}))
         except BaseException:
@@ -123,10 +108,70 @@ class Caller:
             return None, None
         return result, job.keep_outputs()
 
+    def call_batch(self, tasks: list[Task], tell: Callable[[int, float], None]) -> list[Returned]:
+        """Call a batch pipeline once for jobs with the same params; return what ``call`` does for each.
+
+        Raises
+        ------
+        ResultError
+            If it does not return a list with an item for each.
+        """
+        paths = [_path(task) for task in tasks]
+        function, given = self._function(_load_params(tasks[0].params))
+        if not self._wants_job:
+            return [(rows, None) for rows in _as_items(function(paths, **given), len(tasks))]
+        jobs = [
+            self._context(task, path, _load_params(task.params), tell)
+            for task, path in zip(tasks, paths, strict=True)
+        ]
+        kept: list[list[str] | None] = []
+        try:
+            results = _as_items(function(paths, **{**given, "job": jobs}), len(tasks))
+            if not self.abandoned:
+                for job in jobs:
+                    kept.append(job.keep_outputs())  # noqa: PERF401 - one may raise
+        except BaseException:
+            for written in kept:
+                self.drop(written)
+            raise
+        finally:
+            for job in jobs:
+                job.drop_outputs()
+        return list(zip(results, kept or [None] * len(tasks), strict=True))
+
     def drop(self, output_paths: list[str] | None) -> None:
         """Remove files of a job that failed after its pipeline returned."""
         for path in output_paths or ():
             remove_output(self._folder.parent / path)
+
+    def _function(self, params: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """Return what to call, and those of the params that it gets."""
+        if not self._is_class:
+            return self._target, params
+        own = self._for_init(params)
+        given = {
+            name: value
+            for name, value in params.items()
+            if name not in own or name in self._call_takes
+        }
+        return self._instance(own), given
+
+    def _context(
+        self,
+        task: Task,
+        path: Path | str,
+        params: dict[str, Any],
+        tell: Callable[[int, float], None],
+    ) -> JobContext:
+        return JobContext(
+            task.job_id,
+            path,
+            params,
+            task.attempt,
+            self._folder,
+            lambda fraction: tell(task.position, fraction),
+            self._device,
+        )
 
     def _instance(self, own: dict[str, Any]) -> Callable[..., Any]:
         key = _key(own)
@@ -145,13 +190,13 @@ class Caller:
         }
 
 
-def as_rows(result: Any) -> Any:
+def as_rows(result: Any, said: str = "the pipeline returned") -> Any:
     """Return what a pipeline returned as None, a list of dicts, a DataFrame or an Arrow table.
 
     Raises
     ------
     ResultError
-        If it is something else.
+        If it is something else; begins with what is ``said``.
     """
     if result is None:
         return None
@@ -161,7 +206,7 @@ def as_rows(result: Any) -> Any:
         for number, row in enumerate(result):
             if not isinstance(row, dict):
                 raise ResultError(
-                    f"the pipeline returned a {type(result).__name__} whose item {number} is of type "
+                    f"{said} a {type(result).__name__} whose item {number} is of type "
                     f"{type(row).__name__}; expected dicts, one a row"
                 )
         return list(result)
@@ -178,87 +223,29 @@ def as_rows(result: Any) -> Any:
     if isinstance(result, Iterator):
         advice = "Make its rows first: return list(...)"
     raise ResultError(
-        f"the pipeline returned a {type(result).__name__}; expected a dict (one row), a list of dicts, "
+        f"{said} a {type(result).__name__}; expected a dict (one row), a list of dicts, "
         f"a DataFrame, an Arrow table, or None. {advice}"
     )
 
 
-def run_tasks(
-    caller: Caller,
-    work: Work,
-    tail: Tail,
-    worker: str,
-    tell: Callable[[int, float], None],
-    *,
-    time_box: float | None = None,
-    interrupts: tuple[type[BaseException], ...] = (),
-) -> None:
-    """Run jobs one after the other and note how each ended, until the time box is full.
-
-    Whatever is noted when this is interrupted has really ended.
-
-    Parameters
-    ----------
-    time_box
-        Seconds after which no further job is begun; one always is.
-    interrupts
-        Errors that are not the job's, such as the user's Stop, and end this call.
-    """
-    until = None if time_box is None else time.monotonic() + time_box
-    outcomes = work.outcomes
-    while until is None or not outcomes or time.monotonic() < until:
-        task = work.take()
-        if task is None:
-            return
-        tail.begin()
-        started_at, begun = time.time(), time.perf_counter()
-        try:
-            result, paths = caller.call(task, tell)
-        except BaseException as error:
-            seconds = time.perf_counter() - begun
-            output = tail.end()
-            if isinstance(error, interrupts):
-                raise
-            failed = failed_outcome(task.position, started_at, seconds, error, worker)
-            outcomes.append(failed._replace(output=output))
-        else:
-            seconds = time.perf_counter() - begun
-            outcomes.append(
-                Outcome(
-                    task.position,
-                    "completed",
-                    started_at,
-                    seconds,
-                    result,
-                    None,
-                    None,
-                    None,
-                    tail.end(),
-                    paths,
-                    worker,
-                )
-            )
-        if tail.broken:
-            return
+def _as_items(returned: Any, size: int) -> list[Any]:
+    """Return what a batch pipeline returned, each item as ``as_rows`` has it."""
+    expected = "expected a list with one item (a dict, a list of dicts, a DataFrame, an Arrow table or None)"
+    if not isinstance(returned, (list, tuple)):
+        raise ResultError(
+            f"the batch pipeline returned a {type(returned).__name__} for {size} inputs; {expected} for "
+            "each of them"
+        )
+    if len(returned) != size:
+        raise ResultError(
+            f"the batch pipeline returned a list of length {len(returned)} for {size} inputs; {expected} "
+            "for each of them"
+        )
+    return [as_rows(item, "for one input the batch pipeline returned") for item in returned]
 
 
-def failed_outcome(
-    position: int, started_at: float, seconds: float, error: BaseException, worker: str
-) -> Outcome:
-    """Return the outcome of a job that raised."""
-    return Outcome(
-        position,
-        "failed",
-        started_at,
-        seconds,
-        None,
-        type_name(error),
-        describe(error),
-        format_traceback(error),
-        None,
-        None,
-        worker,
-    )
+def _path(task: Task) -> Path | str:
+    return Path(task.path) if task.is_file else task.path
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -30,6 +30,8 @@ class JobContext:
         All params of the job.
     attempt : int
         1 for the first try.
+    device : str or None
+        The GPU of this worker, as ``run_jobs(devices=...)`` named it; inside, it is the only one.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class JobContext:
         attempt: int,
         folder: Path,
         tell: Callable[[float], None],
+        device: str | None = None,
     ) -> None:
         self.id = job_id
         self.input_path = input_path
         self.params = params
         self.attempt = attempt
+        self.device = device
         self._folder = folder
         self._tell = tell
         self._told: float | None = None

@@ -8,12 +8,14 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from foregsyte_kaggle.worker.calling import Caller, Outcome, run_tasks
+from foregsyte_kaggle.worker.calling import Caller, Outcome
 from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, describe, format_traceback
 from foregsyte_kaggle.worker.output import FileTail, Tail
 from foregsyte_kaggle.worker.pipes import TAMPERED, Pipe
+from foregsyte_kaggle.worker.running import run_tasks
 from foregsyte_kaggle.worker.work import Work
 
 __all__ = ["load_failure", "main", "pack_outcomes"]
@@ -21,8 +23,16 @@ __all__ = ["load_failure", "main", "pack_outcomes"]
 Send = Callable[[tuple[Any, ...]], None]
 
 
-def main() -> None:
-    """Serve as a worker process: messages come in on stdin and go out on stdout."""
+def main(device: str | None, recycle_after: int | None) -> None:
+    """Serve as a worker process: messages come in on stdin and go out on stdout.
+
+    Parameters
+    ----------
+    device
+        The GPU that this process sees, as the user named it.
+    recycle_after
+        The process ends after this many jobs.
+    """
     tasks, replies = Pipe(os.dup(0), "rb"), Pipe(os.dup(1), "wb")
     # Pipelines and their children print into the file that is this process's stderr.
     with open(os.devnull, "rb") as nothing:
@@ -41,7 +51,7 @@ def main() -> None:
 
     inbox = _Inbox(send)
     threading.Thread(target=_receive, args=(tasks, inbox), daemon=True).start()
-    _serve(inbox, send, FileTail(os.dup(2)))
+    _serve(inbox, send, FileTail(os.dup(2)), device, recycle_after)
 
 
 class _Inbox:
@@ -104,9 +114,12 @@ def _receive(tasks: Pipe, inbox: _Inbox) -> None:
             inbox.put(message)
 
 
-def _serve(inbox: _Inbox, send: Send, tail: Tail) -> None:
+def _serve(
+    inbox: _Inbox, send: Send, tail: Tail, device: str | None, recycle_after: int | None
+) -> None:
     callers: dict[str, Caller | BaseException] = {}
     name = str(os.getpid())
+    left = recycle_after
 
     def tell(position: int, fraction: float) -> None:
         send(("progress", position, fraction))
@@ -116,24 +129,32 @@ def _serve(inbox: _Inbox, send: Send, tail: Tail) -> None:
         if message[0] == "pipeline":
             _, pipeline_id, payload, folder = message
             try:
-                callers[pipeline_id] = Caller(pickle.loads(payload), folder)
+                callers[pipeline_id] = Caller(pickle.loads(payload), folder, device)
             except BaseException as error:
                 callers[pipeline_id] = error
             continue
-        _, chunk_id, pipeline_id, tasks, time_box = message
+        _, chunk_id, pipeline_id, tasks, time_box, is_batch = message
         caller = callers[pipeline_id]
         if isinstance(caller, BaseException):
             send(("unloadable", chunk_id, *load_failure(caller)))
             continue
-        work = Work(tasks)
+        tasks = tasks[:left]  # the others come back as not begun
+        work = Work(tasks, is_batch=is_batch)
         inbox.begin(chunk_id, work, caller)
         caller.build(tasks[0])
-        send(("started", chunk_id))
-        run_tasks(caller, work, tail, name, tell, time_box=time_box)
+        send(("started", chunk_id, len(tasks) if is_batch else 1))
+        on_single = partial(send, ("started", chunk_id, 1))
+        run_tasks(caller, work, tail, name, tell, time_box=time_box, on_single=on_single)
         # Packed by itself: what cannot be unpacked then costs its chunk, not the connection.
-        send(("done", chunk_id, pack_outcomes(work.finish(), caller)))
-        if tail.broken:
-            send(("leaving",))
+        packed = pack_outcomes(work.finish(), caller)
+        if left is not None:
+            left -= len(work.outcomes)
+        if tail.broken and is_batch and not work.outcomes:
+            os._exit(TAMPERED)  # as any death in a batch, so that its jobs are tried alone
+        if is_leaving := tail.broken or left == 0:
+            send(("leaving",))  # before the outcomes, so that nothing more is sent here
+        send(("done", chunk_id, packed))
+        if is_leaving:
             os._exit(0)
 
 

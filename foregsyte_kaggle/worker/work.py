@@ -22,9 +22,12 @@ class Work:
     ----------
     outcomes : list of Outcome
         How the jobs ended that did, in order.
+    is_batch : bool
+        Whether the pipeline gets all of them in one call; then they are taken, or given back, together.
     """
 
-    def __init__(self, tasks: Iterable[Task]) -> None:
+    def __init__(self, tasks: Iterable[Task], *, is_batch: bool = False) -> None:
+        self.is_batch = is_batch
         self.outcomes: list[Outcome] = []
         self._left = deque(tasks)
         self._told = 0
@@ -38,6 +41,13 @@ class Work:
             return self._left.popleft()
         except IndexError:
             return None
+
+    def take_all(self) -> list[Task]:
+        """Return all jobs that are left, to begin them together."""
+        with self._lock:
+            tasks = list(self._left)
+            self._left.clear()
+        return tasks
 
     def give_back(self, report: Callable[[list[Outcome], int], None]) -> None:
         """Report what ended, and how many of the last jobs have not begun and will not.

@@ -92,6 +92,7 @@ class Run:
         limit: int | None = None,
         policy: Policy | None = None,
         pipelines: tuple[str, ...] = ("p",),
+        batch_sizes: dict[str, int] | None = None,
         deadline: Deadline | None = None,
     ) -> None:
         self.database = database
@@ -111,7 +112,8 @@ class Run:
             policy or Policy(),
             self.recorded.append,
             print,
-            deadline,
+            batch_sizes=batch_sizes,
+            deadline=deadline,
         )
 
     def end(self) -> None:
@@ -898,3 +900,119 @@ def test_group_is_recorded_when_a_worker_is_slow(
     monkeypatch.setattr(run.engine, "check", check)
     assert run.loop.run() == "finished"
     assert run.outcomes == [(2, 1, True, "completed"), (1, 1, True, "completed")]
+
+
+# Batches
+
+
+def test_jobs_travel_in_batches_without_a_time_box_from_the_first_on(database: Database) -> None:
+    add_jobs(25)
+    run = Run(database, do_all, batch_sizes={"p": 10})
+    assert run.loop.run() == "finished"
+    assert sorted(len(chunk.tasks) for chunk in run.engine.chunks) == [5, 10, 10]
+    assert all(chunk.is_batch and chunk.time_box is None for chunk in run.engine.chunks)
+    assert counts(database) == {"completed": 25}
+
+
+def test_batches_are_full_however_short_the_jobs_are(database: Database) -> None:
+    add_jobs(1000)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        return [Done(chunk, [completed(task, 0.03) for task in chunk.tasks])]
+
+    run = Run(database, answer, workers=3, batch_sizes={"p": 10})
+    run.loop.run()
+    assert {len(chunk.tasks) for chunk in run.engine.chunks} == {10}
+
+
+def test_other_pipelines_get_their_jobs_one_at_a_time(database: Database) -> None:
+    add_jobs(6, "p")
+    add_jobs(6, "q")
+    run = Run(database, do_all, pipelines=("p", "q"), batch_sizes={"p": 3})
+    run.loop.run()
+    assert counts(database) == {"completed": 12}
+    batches = {(chunk.pipeline_id, chunk.is_batch) for chunk in run.engine.chunks}
+    assert batches == {("p", True), ("q", False)}
+
+
+def test_jobs_of_a_batch_whose_worker_died_are_tried_alone(database: Database) -> None:
+    add_jobs(12)
+    run = Run(database, dies_at("5"), workers=1, batch_sizes={"p": 4})
+    run.loop.run()
+    assert counts(database) == {"completed": 11, "failed": 1}
+    lost = [["5", "6", "7", "8"], ["5"], ["6"], ["7"], ["8"]]
+    others = [["1", "2", "3", "4"], ["9", "10", "11", "12"]]
+    assert sorted(run.engine.inputs) == sorted([*lost, *others])
+    assert all(chunk.is_batch for chunk in run.engine.chunks)
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_job_of_a_batch_that_is_tried_again_travels_alone(database: Database) -> None:
+    add_jobs(4)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        return [
+            Done(
+                chunk,
+                [
+                    failed(task) if task.path == "2" and task.attempt == 1 else completed(task)
+                    for task in chunk.tasks
+                ],
+            )
+        ]
+
+    run = Run(database, answer, policy=Policy(max_attempts=2), batch_sizes={"p": 2})
+    run.loop.run()
+    assert counts(database) == {"completed": 4}
+    assert run.engine.inputs.count(["2"]) == 1
+    assert sorted(run.engine.inputs) == [["1", "2"], ["2"], ["3", "4"]]
+
+
+def batch_tasks(*params: str | None) -> list[Task]:
+    return [Task(at, "id", str(at), False, one, 1) for at, one in enumerate(params, 1)]
+
+
+def positions(chunk: Chunk) -> list[int]:
+    return [task.position for task in chunk.tasks]
+
+
+def test_batch_takes_jobs_with_its_params_and_leaves_the_others_in_order() -> None:
+    waiting = backlog.Backlog({"p": 3})
+    waiting.append("p", batch_tasks("a", "b", "a", "b", None, "a", "a"))
+    made = []
+    while waiting:
+        made.append(positions(waiting.make_chunk("p")))
+    assert made == [[1, 3, 6], [2, 4], [5], [7]]
+
+
+def test_job_that_must_travel_alone_is_in_no_batch() -> None:
+    waiting = backlog.Backlog({"p": 3})
+    tasks = batch_tasks("a", "a", "a", "a")
+    waiting.mark(tasks[1]).alone = True
+    waiting.append("p", tasks)
+    made = []
+    while waiting:
+        made.append(positions(waiting.make_chunk("p")))
+    assert made == [[1, 3, 4], [2]]
+
+
+def test_second_batch_waits_in_a_worker_only_where_batches_are_short() -> None:
+    waiting = backlog.Backlog({"p": 100})
+    waiting.measure("p", [0.01])
+    waiting.measure("q", [0.01])
+    assert (waiting.depth("p"), waiting.depth("q")) == (1, 2)
+
+
+def test_worker_whose_jobs_all_ended_does_not_hide_a_job_that_runs_alone() -> None:
+    waiting = backlog.Backlog()
+    (first,) = batch_tasks(None)
+    waiting.mark(first).exclusive = True
+    waiting.append("p", [first])
+    assert waiting.must_wait("p", [Chunk("p", [])])
+
+
+def test_batch_likely_takes_the_time_of_all_its_jobs() -> None:
+    waiting = backlog.Backlog({"p": 10})
+    waiting.measure("p", [2.0, 2.0])
+    waiting.measure("q", [2.0, 2.0])
+    assert (waiting.likely_seconds("p"), waiting.likely_seconds("q")) == (20.0, 2.0)

@@ -97,6 +97,22 @@ def test_decorating_again_replaces_also_what_is_built_in() -> None:
     assert find_pipeline("file_info").target is count_lines
 
 
+def test_batch_size_is_kept_and_none_by_default() -> None:
+    pipeline("batches", batch_size=32)(count_lines)
+    pipeline("singles")(count_lines)
+    assert find_pipeline("batches").batch_size == 32
+    assert find_pipeline("singles").batch_size is None
+    assert find_pipeline("file_info").batch_size is None
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, True, 1.0, "8"])
+def test_batch_size_is_a_whole_number_from_1(batch_size: Any) -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"batch_size=.*; expected a whole number from 1"
+    ):
+        pipeline("batches", batch_size=batch_size)
+
+
 def test_class_is_told_from_a_function() -> None:
     pipeline("a")(Model)
     pipeline("b")(Model("w"))

@@ -56,11 +56,13 @@ def run(
     folder: Path | str = "outputs/p",
     tell: Callable[[int, float], None] = lambda _position, _fraction: None,
     time_box: float | None = None,
+    is_batch: bool = False,
+    on_single: Callable[[], object] = lambda: None,
 ) -> list[Outcome]:
     caller = target if isinstance(target, Caller) else Caller(target, str(folder))
-    tails, work = ThreadTails(), Work(tasks)
+    tails, work = ThreadTails(), Work(tasks, is_batch=is_batch)
     with tails.installed():
-        run_tasks(caller, work, tails, "w", tell, time_box=time_box)
+        run_tasks(caller, work, tails, "w", tell, time_box=time_box, on_single=on_single)
     return work.finish()
 
 
@@ -113,6 +115,14 @@ def test_keywords_of_any_name_do_not_get_the_context() -> None:
 def test_callable_without_a_signature_is_called_with_the_path() -> None:
     outcome = run_one(dict.fromkeys, task("ab", is_file=False))
     assert outcome.result == [{"a": None, "b": None}]
+
+
+def test_context_knows_the_device_of_its_worker() -> None:
+    def pipeline(path: Path, job: JobContext) -> dict[str, Any]:
+        return {"device": job.device}
+
+    assert run_one(Caller(pipeline, "outputs/p", "GPU-1")).result == [{"device": "GPU-1"}]
+    assert run_one(Caller(pipeline, "outputs/p")).result == [{"device": None}]
 
 
 # Classes
@@ -211,6 +221,150 @@ def test_class_that_was_built_before_its_job_is_not_built_again() -> None:
     caller.build(task())
     assert run(caller, task())[0].outcome == "completed"
     assert len(Model.built) == 1
+
+
+# Batches
+
+
+def batch_of(*names: str, **options: Any) -> list[Task]:
+    return [task(name, position=at, is_file=False, **options) for at, name in enumerate(names, 1)]
+
+
+def test_batch_gets_lists_of_paths_and_contexts_and_its_params() -> None:
+    def pipeline(paths: list[str], size: int, job: list[JobContext]) -> list[dict[str, Any]]:
+        assert [one.input_path for one in job] == paths
+        return [{"size": size, "all": len(paths), "params": one.params} for one in job]
+
+    outcomes = run(pipeline, *batch_of("a", "b", params={"size": 3}), is_batch=True)
+    expected = [{"size": 3, "all": 2, "params": {"size": 3}}]
+    assert [(one.position, one.outcome, one.result) for one in outcomes] == [
+        (1, "completed", expected),
+        (2, "completed", expected),
+    ]
+
+
+def test_batch_of_files_gets_paths() -> None:
+    outcomes = run(lambda paths: [{"name": paths[0].name}], task("/data/a.txt"), is_batch=True)
+    assert outcomes[0].result == [{"name": "a.txt"}]
+
+
+def test_time_of_a_batch_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 12.0])
+    monkeypatch.setattr("foregsyte_kaggle.worker.running.time.perf_counter", lambda: next(clock))
+    outcomes = run(lambda paths: [None] * 4, *batch_of(*"abcd"), is_batch=True)
+    assert [one.duration_seconds for one in outcomes] == [0.5] * 4
+    assert {one.worker for one in outcomes} == {"w"}
+
+
+def test_batch_that_raises_is_tried_one_by_one_and_each_try_is_announced() -> None:
+    seen: list[object] = []
+
+    def pipeline(paths: list[str]) -> list[None]:
+        seen.append(list(paths))
+        if "b" in paths:
+            raise ValueError("b is bad")
+        return [None] * len(paths)
+
+    outcomes = run(
+        pipeline, *batch_of(*"abc"), is_batch=True, on_single=lambda: seen.append("single")
+    )
+    assert seen == [["a", "b", "c"], "single", ["a"], "single", ["b"], "single", ["c"]]
+    assert [(one.position, one.outcome, one.error_message) for one in outcomes] == [
+        (1, "completed", None),
+        (2, "failed", "b is bad"),
+        (3, "completed", None),
+    ]
+
+
+def test_batch_of_one_that_raises_is_not_tried_again() -> None:
+    seen: list[list[str]] = []
+
+    def pipeline(paths: list[str]) -> list[None]:
+        seen.append(paths)
+        raise ValueError("bad")
+
+    (outcome,) = run(pipeline, *batch_of("a"), is_batch=True)
+    assert (outcome.outcome, outcome.error_message, seen) == ("failed", "bad", [["a"]])
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (
+            None,
+            "the batch pipeline returned a NoneType for 1 inputs; expected a list with one item",
+        ),
+        ({"a": 1}, "the batch pipeline returned a dict for 1 inputs"),
+        (pd.DataFrame({"a": [1]}), "the batch pipeline returned a DataFrame for 1 inputs"),
+        ([], "the batch pipeline returned a list of length 0 for 1 inputs; expected a list"),
+        ([None, None], "the batch pipeline returned a list of length 2 for 1 inputs"),
+        ([3], "for one input the batch pipeline returned a int; expected a dict (one row)"),
+        ([[3]], "for one input the batch pipeline returned a list whose item 0 is of type int"),
+    ],
+    ids=["None", "dict", "DataFrame", "short", "long", "number", "numbers"],
+)
+def test_batch_that_returns_something_else_fails_with_what_is_expected(
+    returned: object, said: str
+) -> None:
+    (outcome,) = run(lambda paths: returned, *batch_of("a"), is_batch=True)
+    assert (outcome.outcome, outcome.error_type) == ("failed", "ResultError")
+    assert str(outcome.error_message).startswith(said)
+
+
+def test_files_of_a_batch_are_removed_when_one_of_them_cannot_be_named(tmp_path: Path) -> None:
+    folder = tmp_path / "outputs" / "p"
+
+    def pipeline(paths: list[str], job: list[JobContext]) -> list[None]:
+        for one in job:
+            one.output_path(f"{one.input_path}.txt").write_text("x")
+        if len(paths) == 2:
+            (folder / f"{JOB_ID}-b.txt").mkdir()  # in the way of the second one
+            (folder / f"{JOB_ID}-b.txt" / "inside").touch()
+        return [None] * len(paths)
+
+    outcomes = run(pipeline, *batch_of("a", "b"), folder=folder, is_batch=True)
+    assert [one.outcome for one in outcomes] == ["completed", "failed"]
+    assert [one.output_paths for one in outcomes] == [[f"p/{JOB_ID}-a.txt"], None]
+    assert not list((folder / PARTIAL_FOLDER).iterdir())
+
+
+def test_interrupt_that_is_the_user_s_ends_a_batch_without_trying_its_jobs() -> None:
+    seen: list[list[str]] = []
+
+    def pipeline(paths: list[str]) -> list[None]:
+        seen.append(paths)
+        raise KeyboardInterrupt
+
+    work = Work(batch_of("a", "b"), is_batch=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks(
+            Caller(pipeline, "outputs/p"),
+            work,
+            ThreadTails(),
+            "w",
+            lambda *_: None,
+            interrupts=(KeyboardInterrupt,),
+        )
+    assert (seen, work.finish()) == ([["a", "b"]], [])
+
+
+def test_batch_that_the_run_left_behind_is_not_tried_one_by_one() -> None:
+    def pipeline(paths: list[str]) -> list[None]:
+        caller.abandoned = True
+        raise ValueError("bad")
+
+    caller = Caller(pipeline, "outputs/p")
+    assert run(caller, *batch_of("a", "b"), is_batch=True) == []
+
+
+def test_batch_that_has_begun_gives_nothing_back_and_one_that_has_not_gives_all() -> None:
+    tasks = batch_of(*"abc")
+    begun = Work(tasks, is_batch=True)
+    assert begun.take_all() == tasks
+    assert reports(begun) == [([], 0)]
+    waiting = Work(tasks, is_batch=True)
+    assert reports(waiting) == [([], 3)]
+    assert waiting.take_all() == []
 
 
 # What comes back

@@ -1,0 +1,159 @@
+"""Running the jobs of a chunk, one after the other or as a batch, and noting how each ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from foregsyte_kaggle.worker.calling import Caller, Outcome, Task
+from foregsyte_kaggle.worker.errors import describe, format_traceback, type_name
+from foregsyte_kaggle.worker.output import Tail
+from foregsyte_kaggle.worker.work import Work
+
+__all__ = ["failed_outcome", "run_tasks"]
+
+Tell = Callable[[int, float], None]
+Interrupts = tuple[type[BaseException], ...]
+
+
+def run_tasks(
+    caller: Caller,
+    work: Work,
+    tail: Tail,
+    worker: str,
+    tell: Tell,
+    *,
+    time_box: float | None = None,
+    interrupts: Interrupts = (),
+    on_single: Callable[[], object] = lambda: None,
+) -> None:
+    """Run jobs one after the other and note how each ended, until the time box is full.
+
+    A batch is one call for all of them. When it raises, its jobs are tried one by one, in lists of one,
+    so that only those fail that it was about; what it printed and wrote until then is dropped.
+    Whatever is noted when this is interrupted has really ended.
+
+    Parameters
+    ----------
+    time_box
+        Seconds after which no further job is begun; one always is.
+    interrupts
+        Errors that are not the job's, such as the user's Stop, and end this call.
+    on_single
+        Told before each job of a batch that is tried by itself.
+    """
+    if work.is_batch:
+        _run_batch(caller, work, tail, worker, tell, interrupts, on_single)
+        return
+    until = None if time_box is None else time.monotonic() + time_box
+    outcomes = work.outcomes
+    while until is None or not outcomes or time.monotonic() < until:
+        task = work.take()
+        if task is None:
+            return
+        tail.begin()
+        started_at, begun = time.time(), time.perf_counter()
+        try:
+            result, paths = caller.call(task, tell)
+        except BaseException as error:
+            seconds = time.perf_counter() - begun
+            output = tail.end()
+            if isinstance(error, interrupts):
+                raise
+            failed = failed_outcome(task.position, started_at, seconds, error, worker)
+            outcomes.append(failed._replace(output=output))
+        else:
+            seconds = time.perf_counter() - begun
+            outcomes.append(
+                Outcome(
+                    task.position,
+                    "completed",
+                    started_at,
+                    seconds,
+                    result,
+                    None,
+                    None,
+                    None,
+                    tail.end(),
+                    paths,
+                    worker,
+                )
+            )
+        if tail.broken:
+            return
+
+
+def _run_batch(
+    caller: Caller,
+    work: Work,
+    tail: Tail,
+    worker: str,
+    tell: Tell,
+    interrupts: Interrupts,
+    on_single: Callable[[], object],
+) -> None:
+    tasks = work.take_all()
+    if not tasks:
+        return
+    ended = _try_batch(caller, tasks, tail, worker, tell, interrupts)
+    if len(tasks) == 1 or ended[0].outcome == "completed":
+        work.outcomes += ended
+        return
+    for task in tasks:
+        # Without an outcome where the batch broke its streams: then nothing can be tried here.
+        if tail.broken or caller.abandoned:
+            return
+        on_single()
+        work.outcomes += _try_batch(caller, [task], tail, worker, tell, interrupts)
+
+
+def _try_batch(
+    caller: Caller, tasks: list[Task], tail: Tail, worker: str, tell: Tell, interrupts: Interrupts
+) -> list[Outcome]:
+    """Call the pipeline once; each job has its share of the time, the first one what was printed."""
+    tail.begin()
+    started_at, begun = time.time(), time.perf_counter()
+    try:
+        returned = caller.call_batch(tasks, tell)
+    except BaseException as error:
+        seconds = (time.perf_counter() - begun) / len(tasks)
+        output = tail.end()
+        if isinstance(error, interrupts):
+            raise
+        failed = failed_outcome(tasks[0].position, started_at, seconds, error, worker)
+        ended = [failed._replace(position=task.position) for task in tasks]
+    else:
+        seconds = (time.perf_counter() - begun) / len(tasks)
+        output = tail.end()
+        ended = [
+            Outcome(
+                task.position,
+                "completed",
+                started_at,
+                seconds,
+                result,
+                output_paths=paths,
+                worker=worker,
+            )
+            for task, (result, paths) in zip(tasks, returned, strict=True)
+        ]
+    return [ended[0]._replace(output=output), *ended[1:]]
+
+
+def failed_outcome(
+    position: int, started_at: float, seconds: float, error: BaseException, worker: str
+) -> Outcome:
+    """Return the outcome of a job that raised."""
+    return Outcome(
+        position,
+        "failed",
+        started_at,
+        seconds,
+        None,
+        type_name(error),
+        describe(error),
+        format_traceback(error),
+        None,
+        None,
+        worker,
+    )
