@@ -1,0 +1,350 @@
+"""The process that holds the ledger is ended at random moments; plain DuckDB then looks at what is left.
+
+``FOREGSYTE_KILLS`` says how often for each kind of run; ``make test-all`` sets hundreds in all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups"),
+]
+
+ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("FOREGSYTE_KILLS", "10"))
+LEDGER = "data/foregsyte.duckdb"
+
+# What a notebook's process does: bootstrap, register more, run. It notes, durably, each job whose end was
+# acknowledged: after the commit that the recorder made.
+SESSION = """
+import os, sys, time
+import pandas as pd
+import foregsyte_kaggle as fk
+from foregsyte_kaggle import loop
+
+executor, kind, first, many = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+record = loop.record_group
+
+def record_and_note(*args):
+    written = record(*args)
+    with open("acknowledged.txt", "a") as side:
+        side.writelines(f"{e.job_id} {e.outcome.outcome}\\n" for e in written if e.final)
+        side.flush()
+        os.fsync(side.fileno())
+    return written
+
+loop.record_group = record_and_note
+
+@fk.pipeline("p")
+def p(name):
+    if kind == "long":
+        time.sleep(0.03)
+    if name.endswith("9"):
+        raise ValueError(name)
+    return [{"name": name, "text": name * 10}] * 2
+
+print("up", flush=True)
+fk.bootstrap()
+running = fk.sql("SELECT count(*) AS n FROM jobs WHERE status = 'running'").n[0]
+print("running:", running, flush=True)
+ids = pd.DataFrame({"id": [f"n{n}" for n in range(first, first + many)]})
+fk.register_jobs(ids, "p", name="ids")
+fk.run_jobs("p", executor=executor, workers=2, progress=False)
+print("over", flush=True)
+"""
+
+
+class Sessions:
+    """One ledger, and the processes that work on it one after the other."""
+
+    def __init__(self, executor: str, kind: str) -> None:
+        self.executor = executor
+        self.kind = kind
+        self.many = {"tiny": 10_000, "long": 40}[kind]
+        self.started = 0
+        self.finished = 0
+        self.process: subprocess.Popen[str] | None = None
+        Path("session.py").write_text(SESSION)
+        Path("acknowledged.txt").touch()
+
+    def start(self) -> None:
+        command = [sys.executable, "session.py", self.executor, self.kind]
+        self.process = subprocess.Popen(
+            [*command, str(self.started * self.many), str(self.many)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.started += 1
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "up\n"
+
+    def end(self, how: signal.Signals | None, after: float) -> str:
+        """End the process after some seconds, or let it finish; return what it printed."""
+        assert self.process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=after if how is not None else 100)
+        if how is signal.SIGINT:
+            os.killpg(self.process.pid, how)  # as the notebook's Stop does
+        elif how is not None:
+            self.process.send_signal(how)
+        out, _ = self.process.communicate(timeout=100)
+        self.finished += "over\n" in out
+        return out
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def acknowledged() -> dict[str, str]:
+    lines = Path("acknowledged.txt").read_text().splitlines()
+    return dict(line.split() for line in lines if len(line.split()) == 2)
+
+
+def check(context: str) -> tuple[int, int]:
+    """Check the ledger by a plain reopen; return how many jobs were acknowledged and are recorded."""
+    if not Path(LEDGER).exists():
+        return 0, 0
+    noted = acknowledged()
+    with duckdb.connect(LEDGER) as connection:
+
+        def all_rows(query: str) -> list[tuple[Any, ...]]:
+            return connection.execute(query).fetchall()
+
+        tables = {name for (name,) in all_rows("SELECT table_name FROM duckdb_tables()")}
+        if not {"jobs", "job_attempts"} <= tables:
+            assert not noted, context
+            return 0, 0
+        statuses = dict(all_rows("SELECT job_id::VARCHAR, status::VARCHAR FROM jobs"))
+        lost = [job_id for job_id, outcome in noted.items() if statuses.get(job_id) != outcome]
+        assert not lost, f"{context}: acknowledged and lost: {lost[:5]}"
+        done = sum(status == "completed" for status in statuses.values())
+        if "p" in tables:
+            # Two rows for each completed job, and none for any other.
+            assert all_rows("SELECT count(*), count(DISTINCT job_id) FROM results.p") == [
+                (2 * done, done)
+            ], context
+            assert not all_rows(
+                "SELECT job_id FROM results.p SEMI JOIN jobs USING (job_id)"
+                " JOIN jobs AS j USING (job_id) WHERE j.status <> 'completed'"
+            ), context
+        else:
+            assert done == 0, context
+        tries = all_rows("SELECT count(*), count(DISTINCT (job_id, attempt)) FROM job_attempts")
+        assert tries[0][0] == tries[0][1], context
+        assert not all_rows(
+            "SELECT job_id FROM jobs WHERE status IN ('completed', 'failed')"
+            " AND job_id NOT IN (SELECT job_id FROM job_attempts)"
+        ), context
+        return len(noted), done
+
+
+@pytest.mark.timeout(60 + 20 * KILLS)
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name
+)
+@pytest.mark.parametrize("kind", ["tiny", "long"])
+@pytest.mark.parametrize("executor", ["processes", "threads"])
+def test_nothing_acknowledged_is_lost_and_nothing_doubled_whenever_the_process_ends(
+    folder: Path,
+    executor: str,
+    kind: str,
+    how: signal.Signals,
+    record_property: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seed = random.randrange(2**32)
+    moments = random.Random(seed)
+    sessions = Sessions(executor, kind)
+    kills = KILLS if how is signal.SIGKILL else max(1, KILLS // 3)
+    for number in range(kills):
+        sessions.start()
+        # About half of the time that a session takes here, so that most are hit at work.
+        after = moments.uniform(0, 1.5)
+        out = sessions.end(how, after)
+        context = f"seed {seed}, {how.name} {number + 1} after {after:.3f} s: {out[-2000:]}"
+        assert "running: 0" in out or "running:" not in out, context
+        check(context)
+    sessions.start()
+    out = sessions.end(None, 0)
+    assert "running: 0\n" in out, out
+    assert "over\n" in out, out
+    noted, done = check(f"seed {seed}, at the end: {out[-2000:]}")
+    with duckdb.connect(LEDGER) as connection:
+        left = connection.execute(
+            "SELECT count(*) FROM jobs WHERE status NOT IN ('completed', 'failed')"
+        ).fetchall()
+        twice = connection.execute(
+            "SELECT count(*) FROM jobs WHERE error_type = 'Interrupted'"
+        ).fetchall()[0][0]
+    assert left == [(0,)]
+    assert twice <= kills
+    if how is signal.SIGINT:
+        assert twice == 0
+    with capsys.disabled():
+        print(
+            f"\n  {executor}, {kind}: {kills} x {how.name}, {sessions.finished - 1} came too late; "
+            f"{noted:,} jobs acknowledged, 0 lost; {done:,} completed, 0 doubled; {twice} failed as the "
+            f"one that ran at two ends; DuckDB {duckdb.__version__}",
+            end="",
+        )
+
+
+CRASHES = """
+import os, signal, sys
+import foregsyte_kaggle as fk
+
+kernel = os.getpid()
+
+@fk.pipeline("p")
+def p(path):
+    if path.stem == "3":
+        os.kill(kernel, signal.SIGKILL)
+    return {"name": path.name}
+
+fk.bootstrap()
+fk.register_jobs("inputs", "p")
+fk.run_jobs("p", executor=sys.argv[1], workers=2, progress=False)
+"""
+
+
+@pytest.mark.parametrize("executor", ["processes", "threads", "inline"])
+@pytest.mark.parametrize("many", [8, 3000])
+def test_job_that_kills_the_kernel_fails_at_its_second_crash_and_all_others_are_done(
+    folder: Path, executor: str, many: int
+) -> None:
+    Path("inputs").mkdir()
+    for number in range(many):
+        Path("inputs", str(number)).touch()
+    Path("crashes.py").write_text(CRASHES)
+
+    def run_session() -> int:
+        return subprocess.run(
+            [sys.executable, "crashes.py", executor],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            timeout=100,
+            check=False,
+        ).returncode
+
+    assert [run_session() for _ in range(3)] == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    with duckdb.connect(LEDGER) as connection:
+        assert connection.execute(
+            "SELECT status::VARCHAR, count(*) FROM jobs GROUP BY ALL ORDER BY 1 DESC"
+        ).fetchall() == [("failed", 1), ("completed", many - 1)]
+        ((path, kind, message),) = connection.execute(
+            "SELECT input_path, error_type, error_message FROM jobs WHERE status = 'failed'"
+        ).fetchall()
+    assert (path, kind) == ("3", "Interrupted")
+    assert "ended twice while this job ran" in message
+
+
+# A full disk
+
+FILLS = """
+import os, resource, sys
+from pathlib import Path
+import foregsyte_kaggle as fk
+
+way, room = sys.argv[1], int(sys.argv[2])
+
+@fk.pipeline("p")
+def p(name, size):
+    return {"name": name, "blob": os.urandom(size)}
+
+fk.bootstrap("workspace")
+import pandas as pd
+fk.register_jobs(pd.DataFrame({"id": [str(n) for n in range(400)]}), "p", name="ids", params={"size": 100_000})
+if way == "file size":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+try:
+    fk.run_jobs("p", executor="threads", workers=2, progress=False)
+except fk.LedgerError as error:
+    print("error:", error)
+else:
+    print("no error")
+print("readable:", len(fk.jobs_frame()), len(fk.results_frame("p")), flush=True)
+if way == "file size":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+else:
+    Path("workspace/ballast").unlink()
+run = fk.run_jobs("p", executor="threads", workers=2, progress=False)
+print("then:", run, flush=True)
+"""
+
+
+@pytest.fixture
+def small_disk(folder: Path) -> Iterator[int]:
+    """A disk of 64 MiB, half of it taken, under ``workspace``."""
+    Path("workspace").mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", "workspace"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {made.stderr.strip()}")
+    try:
+        with Path("workspace/ballast").open("wb") as ballast:
+            ballast.write(bytes(112 * 2**20))
+        yield 0
+    finally:
+        subprocess.run(["umount", "--lazy", "workspace"], check=True)
+
+
+def check_full(way: str, room: int) -> None:
+    Path("fills.py").write_text(FILLS)
+    done = subprocess.run(
+        [sys.executable, "fills.py", way, str(room)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    out = done.stdout
+    assert done.returncode == 0, out + done.stderr
+    (error,) = [line for line in out.splitlines() if line.startswith(("error:", "no error"))]
+    assert error.startswith("error: "), out
+    assert "disk" in error or "room" in error or "space" in error, error
+    (readable,) = [line.split() for line in out.splitlines() if line.startswith("readable:")]
+    assert int(readable[1]) == 400
+    completed = int(readable[2])
+    assert completed < 400
+    assert f"then: <Run p: {400 - completed} completed, 0 failed, finished>" in out
+    with duckdb.connect(f"workspace/{LEDGER}") as connection:
+        assert connection.execute("SELECT DISTINCT status::VARCHAR FROM jobs").fetchall() == [
+            ("completed",)
+        ]
+        assert connection.execute(
+            "SELECT count(*), count(DISTINCT job_id), min(octet_length(blob)) FROM results.p"
+        ).fetchall() == [(400, 400, 100_000)]
+
+
+def test_full_disk_is_a_clear_error_and_the_run_goes_on_after_room_is_made(small_disk: int) -> None:
+    check_full("disk", small_disk)
+
+
+def test_file_that_may_not_grow_is_a_clear_error_too(folder: Path) -> None:
+    Path("workspace").mkdir()
+    check_full("file size", 12 * 2**20)
