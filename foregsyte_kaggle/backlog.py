@@ -145,13 +145,13 @@ class Backlog:
         """Whether the next job, or one in flight, runs beside no other."""
         if not in_flight or not self._marks:
             return False
-        tasks = [
-            self._ready[pipeline_id][0],
-            *(task for chunk in in_flight for task in chunk.tasks[:1]),
-        ]
-        return any(
-            mark.exclusive for task in tasks if (mark := self._marks.get(task.position)) is not None
-        )
+        return self._runs_alone(self._ready[pipeline_id][0]) or self.is_exclusive(in_flight)
+
+    def is_exclusive(self, in_flight: Collection[Chunk]) -> bool:
+        """Whether a job in flight runs beside no other."""
+        if not self._marks:
+            return False
+        return any(self._runs_alone(task) for chunk in in_flight for task in chunk.tasks[:1])
 
     def make_chunk(self, pipeline_id: str) -> Chunk:
         """Take the next jobs of a pipeline: one, or as many short ones as take a moment, or a batch."""
@@ -185,6 +185,10 @@ class Backlog:
     def _is_alone(self, task: Task) -> bool:
         mark = self._marks.get(task.position)
         return mark is not None and mark.alone
+
+    def _runs_alone(self, task: Task) -> bool:
+        mark = self._marks.get(task.position)
+        return mark is not None and mark.exclusive
 
     def _queue(self, pipeline_id: str) -> deque[Task]:
         return self._ready.setdefault(pipeline_id, deque())

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Claimed", "Claims"]
 
 SMALLEST_SPAN = 1024
+#: Where a crash interrupted more jobs than this, as among tiny ones, they first run so many at a time.
+SUSPECTS = 64
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,15 @@ class Claimed:
 
     pipeline_id: str
     jobs: list[ClaimedJob]
-    alone: bool
+    exclusive: bool
     """Whether nothing else may run beside them, since one of them may end the process."""
 
 
 class Claims:
     """Claims the pending jobs of a run's selections, pass after pass, until none is left.
+
+    Those that a crash of the notebook's process interrupted come last, each by itself; many of them first
+    in groups, so that after another crash only one group is left to try by itself.
 
     Parameters
     ----------
@@ -51,7 +56,7 @@ class Claims:
         self._left = limit
         self._at = 0
         self._next = self._last = -1
-        self._interrupted = False
+        self._interrupted = self._in_groups = False
         self._in_pass = False
         self._span = SMALLEST_SPAN
 
@@ -83,7 +88,9 @@ class Claims:
             if not self._in_pass and not self._begin_pass():
                 return None
             selection, code_version = self._selections[self._at]
-            wanted = 1 if self._interrupted else max(1, most)
+            wanted = max(1, most)
+            if self._interrupted:
+                wanted = SUSPECTS if self._in_groups else 1
             if self._left is not None:
                 wanted = min(wanted, self._left)
             end = min(self._next + max(self._span, wanted) - 1, self._last)
@@ -96,6 +103,7 @@ class Claims:
                 last=end,
                 limit=wanted,
                 interrupted=self._interrupted,
+                once=self._in_groups,
             )
             full = len(jobs) == wanted
             self._next = jobs[-1].position + 1 if full else end + 1
@@ -112,6 +120,7 @@ class Claims:
             extent = ledger.pending_jobs(self._database, self._selections[self._at][0])
             if extent is not None:
                 self._interrupted = extent.jobs == extent.interrupted
+                self._in_groups = self._interrupted and extent.once > SUSPECTS
                 self._next, self._last = extent.first, extent.last
                 self._span = SMALLEST_SPAN
                 self._in_pass = True

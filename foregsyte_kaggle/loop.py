@@ -236,6 +236,9 @@ class Loop:
             if len(self._in_flight) + len(self._long) * (depth - 1) >= self._engine.workers * depth:
                 return
             if pipeline_id is None:
+                # What is claimed while one runs that may end the process would be suspected with it.
+                if backlog.is_exclusive(self._in_flight.values()):
+                    return
                 if not self._claim(self._engine.workers * depth):
                     return
                 continue
@@ -263,10 +266,10 @@ class Loop:
             return False
         self._claimed = claimed.pipeline_id
         tasks = self._tasks(claimed)
-        if claimed.alone:
+        if claimed.exclusive:
             for task in tasks:
                 mark = self._backlog.mark(task)
-                mark.alone = mark.exclusive = True
+                mark.exclusive, mark.alone = True, len(tasks) == 1
         self._backlog.append(claimed.pipeline_id, tasks)
         return True
 

@@ -67,6 +67,8 @@ class Pending(NamedTuple):
     interrupted: int
     first: int
     last: int
+    once: int
+    """Those that one crash interrupted, and no second one."""
 
 
 def number_jobs(connection: DuckDBPyConnection) -> None:
@@ -97,7 +99,8 @@ def pending_jobs(database: Database, selection: Selection) -> Pending | None:
     """Return how many jobs are pending and between which positions; None when there is none."""
     with database.reading() as cursor:
         row = cursor.execute(
-            "SELECT count(*), count(*) FILTER (interruptions > 0), min(position), max(position)"
+            "SELECT count(*), count(*) FILTER (interruptions > 0), min(position), max(position),"
+            " count(*) FILTER (interruptions = 1)"
             f" FROM jobs WHERE {selection.condition} AND position IS NOT NULL",
             selection.parameters,
         ).fetchall()[0]
@@ -114,6 +117,7 @@ def claim(
     last: int,
     limit: int,
     interrupted: bool = False,
+    once: bool = False,
 ) -> list[ClaimedJob]:
     """Move up to ``limit`` pending jobs with positions from ``first`` to ``last`` to running.
 
@@ -121,6 +125,8 @@ def claim(
     ----------
     interrupted
         False takes only jobs that no crash of the notebook's process interrupted, True only those.
+    once
+        Of the latter, take only those that a single crash interrupted.
 
     Returns
     -------
@@ -129,7 +135,7 @@ def claim(
     """
     condition = (
         f"{selection.condition} AND position BETWEEN $first AND $last"
-        f" AND interruptions {'>' if interrupted else '='} 0"
+        f" AND interruptions {'= 0' if not interrupted else '= 1' if once else '> 0'}"
     )
     with database.transaction() as connection:
         rows = connection.execute(

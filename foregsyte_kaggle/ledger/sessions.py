@@ -165,8 +165,8 @@ def end_run(
 def recover(database: Database, alive: Iterable[uuid.UUID]) -> Recovery:
     """Settle jobs that are running for a run that no longer lives.
 
-    A job goes back to pending the first time and is then run last and alone; the second time it fails,
-    so that one that takes the process down cannot do so in every session.
+    A job goes back to pending the first time and is then run last and alone; if the process ends again
+    while it is alone, it fails, so that one that takes the process down cannot do so in every session.
     """
     dead = f"status = 'running' AND {of_dead_runs('$alive')}"
     parameters = {"alive": some(alive)}
@@ -180,7 +180,8 @@ def recover(database: Database, alive: Iterable[uuid.UUID]) -> Recovery:
         failed = connection.execute(
             "UPDATE jobs SET status = 'failed', interruptions = interruptions + 1,"
             f" finished_at = {NOW}, error_type = 'Interrupted', error_message = $message,"
-            f" updated_at = {NOW} WHERE interruptions > 0 AND {dead}",
+            f" updated_at = {NOW} WHERE interruptions > 0 AND {dead} AND (run_id IS NULL OR run_id IN"
+            f" (SELECT run_id FROM jobs WHERE {dead} GROUP BY run_id HAVING count(*) = 1))",
             {**parameters, "message": CRASHED_TWICE},
         ).fetchall()[0][0]
         pending = connection.execute(

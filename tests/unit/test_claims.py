@@ -64,7 +64,7 @@ def test_all_are_taken_once_in_order(database: Database, most: int) -> None:
     add_jobs(10)
     taken = take_all(claims_of(database), most)
     assert positions(taken) == list(range(1, 11))
-    assert all(len(claimed.jobs) <= most and not claimed.alone for claimed in taken)
+    assert all(len(claimed.jobs) <= most and not claimed.exclusive for claimed in taken)
 
 
 def test_limit_is_kept_and_told(database: Database) -> None:
@@ -117,10 +117,28 @@ def test_interrupted_jobs_come_last_and_alone(database: Database) -> None:
     add_jobs(6)
     execute(database, "UPDATE jobs SET interruptions = 1 WHERE position IN (1, 4)")
     taken = take_all(claims_of(database), 10)
-    assert [(positions([claimed]), claimed.alone) for claimed in taken] == [
+    assert [(positions([claimed]), claimed.exclusive) for claimed in taken] == [
         ([2, 3, 5, 6], False),
         ([1], True),
         ([4], True),
+    ]
+
+
+def test_many_interrupted_jobs_come_in_groups_and_those_of_a_group_that_crashed_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foregsyte_kaggle.claims.SUSPECTS", 3)
+    add_jobs(10)
+    execute(database, "UPDATE jobs SET interruptions = 1 WHERE position <> 5")
+    execute(database, "UPDATE jobs SET interruptions = 2 WHERE position IN (1, 8)")
+    taken = take_all(claims_of(database), 10)
+    assert [(positions([claimed]), claimed.exclusive) for claimed in taken] == [
+        ([5], False),
+        ([2, 3, 4], True),
+        ([6, 7, 9], True),
+        ([10], True),
+        ([1], True),
+        ([8], True),
     ]
 
 

@@ -50,6 +50,7 @@ def claim(
     last: int = 10**6,
     limit: int = 10**6,
     interrupted: bool = False,
+    once: bool = False,
 ) -> list[ClaimedJob]:
     ledger.number_new_jobs(database)
     return ledger.claim(
@@ -61,6 +62,7 @@ def claim(
         last=last,
         limit=limit,
         interrupted=interrupted,
+        once=once,
     )
 
 
@@ -376,6 +378,32 @@ def test_recover_fails_a_job_at_its_second_crash(database: Database) -> None:
         (1, "interrupted"),
         (2, "interrupted"),
     ]
+
+
+def test_recover_fails_no_job_at_a_second_crash_where_others_ran_beside_it(
+    database: Database,
+) -> None:
+    add_jobs(3)
+    claim(database, uuid.uuid4(), limit=2)
+    ledger.recover(database, alive=[])
+    claim(database, uuid.uuid4(), limit=2, interrupted=True)
+    assert ledger.recover(database, alive=[]) == ledger.Recovery(pending=2, failed=0)
+    claim(database, uuid.uuid4(), limit=1, interrupted=True)
+    assert ledger.recover(database, alive=[]) == ledger.Recovery(pending=0, failed=1)
+    assert query(database, "SELECT status::VARCHAR, interruptions FROM jobs ORDER BY position") == [
+        ("failed", 3),
+        ("pending", 2),
+        ("pending", 0),
+    ]
+
+
+def test_claim_of_jobs_that_crashed_once_leaves_those_that_did_twice(database: Database) -> None:
+    add_jobs(3)
+    ledger.number_new_jobs(database)
+    with database.transaction() as connection:
+        connection.execute("UPDATE jobs SET interruptions = position - 1").fetchall()
+    run_id = uuid.uuid4()
+    assert [j.position for j in claim(database, run_id, interrupted=True, once=True)] == [2]
 
 
 def test_recover_notes_that_the_run_died(database: Database) -> None:
