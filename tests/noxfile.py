@@ -88,9 +88,15 @@ def py311(session: nox.Session) -> None:
     run_tests(session, "tests")
 
 
+def kill_hundreds(session: nox.Session) -> None:
+    """Have the kill tests end processes hundreds of times in all, unless the caller says how often."""
+    session.env["FOREGSYTE_KILLS"] = os.environ.get("FOREGSYTE_KILLS", "40")
+
+
 @lane("3.12")
 def py312(session: nox.Session) -> None:
-    """Python 3.12, newest versions."""
+    """Python 3.12, newest versions; hundreds of kills."""
+    kill_hundreds(session)
     install(session, "test")
     run_tests(session, *WITHOUT_BROWSER)
 
@@ -104,7 +110,8 @@ def py313(session: nox.Session) -> None:
 
 @lane("3.12", "3.11")
 def kaggle(session: nox.Session) -> None:
-    """The versions in Kaggle's image, which are the oldest supported."""
+    """The versions in Kaggle's image, which are the oldest supported; hundreds of kills."""
+    kill_hundreds(session)
     install(session, "test", "--constraint", str(PINS))
     run_tests(session, *WITHOUT_BROWSER)
 

@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("FOREGSYTE_KILLS", "10"))
+KILLS = int(os.environ.get("FOREGSYTE_KILLS", "4"))
 LEDGER = "data/foregsyte.duckdb"
 
 # What a notebook's process does: bootstrap, register more, run. It notes, durably, each job whose end was
