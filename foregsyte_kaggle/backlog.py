@@ -104,6 +104,11 @@ class Backlog:
         """Return what sets a job apart, to be changed."""
         return self._marks.setdefault(task.position, Mark())
 
+    @property
+    def has_marks(self) -> bool:
+        """Whether anything sets some job apart."""
+        return bool(self._marks)
+
     def forget(self, task: Task) -> None:
         """Drop what is known of a job that ended."""
         if self._marks:

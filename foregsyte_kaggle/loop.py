@@ -5,11 +5,13 @@ It has a thread of its own, the only one that writes while the run lasts.
 
 from __future__ import annotations
 
+import operator
 import queue
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -356,8 +358,9 @@ class Loop:
             self._backlog.measure(chunk.pipeline_id, seconds)
             if started > 1:
                 self._collector.begin()
-        for task, outcome in zip(chunk.tasks, outcomes, strict=False):
-            self._end(chunk.pipeline_id, task, outcome)
+        if not self._end_all(chunk, outcomes):
+            for task, outcome in zip(chunk.tasks, outcomes, strict=False):
+                self._end(chunk.pipeline_id, task, outcome)
         if started < len(chunk.tasks):
             self._backlog.put_back(chunk.pipeline_id, chunk.tasks[started:])
 
@@ -408,6 +411,21 @@ class Loop:
         mark.alone = True
         return not self._has_started or mark.lost_starts < 2 or len(lost.chunk.tasks) > 1
 
+    def _end_all(self, chunk: Chunk, outcomes: list[Outcome]) -> bool:
+        """Note the end of many jobs at once, where none failed and nothing else is known of any."""
+        if len(outcomes) < 2 or self.fractions or self._backlog.has_marks:
+            return False
+        kinds = set(map(_kind_of, outcomes))
+        if kinds != {"completed"}:
+            return False
+        if not self._ended:
+            self._oldest = time.monotonic()
+        _, job_ids, _, _, _, attempts = zip(*chunk.tasks[: len(outcomes)], strict=True)
+        ended = zip(repeat(chunk.pipeline_id), job_ids, attempts, repeat(True), outcomes)
+        # As Ended._make does it, in a third of the time.
+        self._ended += map(tuple.__new__, repeat(Ended), ended)
+        return True
+
     def _end(self, pipeline_id: str, task: Task, outcome: Outcome) -> None:
         if not self._ended:
             self._oldest = time.monotonic()
@@ -456,6 +474,9 @@ class Loop:
         until = time.monotonic() + grace
         while self._in_flight and (left := until - time.monotonic()) > 0:
             self._gather(min(left, TICK_SECONDS))
+
+
+_kind_of = operator.attrgetter("outcome")
 
 
 def _lost_outcome(lost: Lost) -> Outcome:

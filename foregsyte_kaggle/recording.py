@@ -115,12 +115,9 @@ def _write(
                 f"somebody else changed {notices.counted(len(group) - written, 'job')} of run {run_id} meanwhile; "
                 "nothing of this group was written"
             )
+        again = [ended for ended in group if ended.attempt > 1]
         for pipeline_id, made in batches.items():
-            replaced = [
-                ended.job_id
-                for ended in group
-                if ended.attempt > 1 and ended.pipeline_id == pipeline_id
-            ]
+            replaced = [ended.job_id for ended in again if ended.pipeline_id == pipeline_id]
             results.write(connection, pipeline_id, made, replaced)
     return group
 

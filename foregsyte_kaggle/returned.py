@@ -13,6 +13,7 @@ from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.kinds import arrow_column, first_conflict, kind_of
 from foregsyte_kaggle.result_tables import JOB_COLUMN
 from foregsyte_kaggle.returned_tables import EMPTY_LISTS, columns_of, stored_column
+from foregsyte_kaggle.uniform import uniform_rows
 from foregsyte_kaggle.values import plain, shown
 
 if TYPE_CHECKING:
@@ -119,10 +120,14 @@ def gather(
     batches, row_counts, errors
         Errors are those jobs' whose result cannot be stored; they are in no batch.
     """
+    if reader is None:
+        uniform = uniform_rows(results)
+        if uniform is not None and _are_names(list(uniform.columns)):
+            return [_from_columns(uniform.columns, uniform.job_ids)], uniform.counts, {}
+        reader = Reader()
     counts: dict[str, int] = {}
     errors: dict[str, ResultError] = {}
     rows: list[tuple[str, dict[str, Any]]] = []
-    reader = Reader() if reader is None else reader
     tables: list[ResultBatch] = []
     for job_id, result in results:
         try:
@@ -197,13 +202,24 @@ def check_names(names: list[Any]) -> None:
         folded[key] = name
 
 
+def _are_names(names: list[Any]) -> bool:
+    try:
+        check_names(names)
+    except ResultError:
+        return False
+    return True
+
+
 def _from_rows(rows: list[tuple[str, dict[str, Any]]]) -> ResultBatch:
+    return _from_columns(_columns([row for _, row in rows]), [job_id for job_id, _ in rows])
+
+
+def _from_columns(columns: dict[str, list[Any]], job_ids: list[str]) -> ResultBatch:
     import pyarrow as pa
 
-    job_ids = [job_id for job_id, _ in rows]
     arrays: dict[str, pa.Array] = {JOB_COLUMN: pa.array(job_ids, pa.string())}
     batch = ResultBatch(None, {})
-    for name, values in _columns([row for _, row in rows]).items():
+    for name, values in columns.items():
         arrays[name] = _add_values(batch, name, values, job_ids)
     batch.table = pa.table(arrays)
     return batch

@@ -71,6 +71,7 @@ class Caller:
         called = target.__call__ if self._is_class else target  # type: ignore[operator]
         self._call_takes = _parameters(called)
         self._wants_job = "job" in self._call_takes
+        self._is_simple = not self._is_class and not self._wants_job
         self._init_takes = _parameters(target) if self._is_class else {}
         self._init_takes_any = any(p.kind is p.VAR_KEYWORD for p in self._init_takes.values())
         self.abandoned = False
@@ -93,7 +94,10 @@ class Caller:
 
     def call(self, task: Task, tell: Callable[[int, float], None]) -> Returned:
         """Call the pipeline for one job; return its result and the files it wrote."""
-        path, params = _path(task), _load_params(task.params)
+        path = _path(task)
+        if self._is_simple and not task.params:
+            return as_rows(self._target(path)), None
+        params = _load_params(task.params)
         function, given = self._function(params)
         if not self._wants_job:
             return as_rows(function(path, **given)), None

@@ -54,7 +54,9 @@ class ThreadTails:
     def end(self) -> str | None:
         """Return the end of what this thread printed since ``begin``."""
         parts, _printed.parts = _printed.parts, None
-        data = "".join(parts or ()).encode("utf-8", "backslashreplace")[-OUTPUT_BYTES:]
+        if not parts:
+            return None
+        data = "".join(parts).encode("utf-8", "backslashreplace")[-OUTPUT_BYTES:]
         return _as_text(data) or None
 
     @contextlib.contextmanager
