@@ -29,8 +29,10 @@ def send_off(workspace: Workspace, run: Run, loop: Loop, engine: Engine, *, prog
     """Start a run and return; a thread draws its bar and says how it ended, an error too."""
     bar = ProgressBar(run, shown=progress)
     _working.add(run)
+    watcher = threading.Thread(target=_watch, args=(run, bar), name="foregsyte-watch", daemon=True)
+    run.be_watched(watcher)
     RunThread(workspace, run, loop, engine).start()
-    threading.Thread(target=_watch, args=(run, bar), name="foregsyte-watch", daemon=True).start()
+    watcher.start()
 
 
 def _watch(run: Run, bar: ProgressBar) -> None:

@@ -58,6 +58,7 @@ class Run:
         self._began = time.monotonic()
         self._took = 0.0
         self._over = threading.Event()
+        self._watcher: threading.Thread | None = None
         self._halt: Callable[[], None] = lambda: None
 
     @property
@@ -93,7 +94,8 @@ class Run:
         ForegsyteError
             What ended the run, if an error did.
         """
-        self._over.wait(timeout)
+        if self._over.wait(timeout):
+            self._let_watcher_tell()
         if self.error is not None:
             raise self.error
         return self
@@ -105,6 +107,7 @@ class Run:
         """
         self.ask_to_stop()
         self._over.wait()
+        self._let_watcher_tell()
         return self
 
     def ask_to_stop(self) -> None:
@@ -118,6 +121,14 @@ class Run:
     def begin(self, halt: Callable[[], None], fractions: Mapping[int, float]) -> None:
         """Note what stops it, and where it tells how far jobs are that run now, by position."""
         self._halt, self._fractions = halt, fractions
+
+    def be_watched(self, watcher: threading.Thread) -> None:
+        """Note the thread that tells how it ended, so that whoever waits comes after that."""
+        self._watcher = watcher
+
+    def _let_watcher_tell(self) -> None:
+        if self._watcher is not None and self._watcher is not threading.current_thread():
+            self._watcher.join(timeout=1.0)
 
     def end(self, ended_by: str, error: BaseException | None = None) -> None:
         """Note that it is over."""

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foregsyte_kaggle import returned
@@ -74,6 +74,7 @@ SCALARS = st.one_of(
 ROWS = st.lists(st.dictionaries(st.sampled_from(["x", "y", "Y", "job_id"]), SCALARS), max_size=3)
 
 
+@settings(deadline=None)
 @given(st.lists(ROWS, min_size=1, max_size=4))
 def test_both_ways_give_the_same(lists: list[list[dict[str, Any]]]) -> None:
     results = [(f"job {number}", rows) for number, rows in enumerate(lists)]
