@@ -227,7 +227,7 @@ def as_rows(result: Any, said: str = "the pipeline returned") -> Any:
     if isinstance(result, Iterator):
         advice = "Make its rows first: return list(...)"
     raise ResultError(
-        f"{said} a {type(result).__name__}; expected a dict (one row), a list of dicts, "
+        f"{said} a value of type {type(result).__name__}; expected a dict (one row), a list of dicts, "
         f"a DataFrame, an Arrow table, or None. {advice}"
     )
 
@@ -235,14 +235,15 @@ def as_rows(result: Any, said: str = "the pipeline returned") -> Any:
 def _as_items(returned: Any, size: int) -> list[Any]:
     """Return what a batch pipeline returned, each item as ``as_rows`` has it."""
     expected = "expected a list with one item (a dict, a list of dicts, a DataFrame, an Arrow table or None)"
+    inputs = f"{size} input{'s' * (size != 1)}"
     if not isinstance(returned, (list, tuple)):
         raise ResultError(
-            f"the batch pipeline returned a {type(returned).__name__} for {size} inputs; {expected} for "
-            "each of them"
+            f"the batch pipeline returned a value of type {type(returned).__name__} for {inputs}; "
+            f"{expected} for each of them"
         )
     if len(returned) != size:
         raise ResultError(
-            f"the batch pipeline returned a list of length {len(returned)} for {size} inputs; {expected} "
+            f"the batch pipeline returned a list of length {len(returned)} for {inputs}; {expected} "
             "for each of them"
         )
     return [as_rows(item, "for one input the batch pipeline returned") for item in returned]

@@ -126,7 +126,7 @@ def test_wrong_length_fails_as_if_it_raised(executor: str | Executor) -> None:
     outcome, message, _ = attempts()["2"]
     assert outcome == "failed"
     assert message.startswith(
-        "the batch pipeline returned a list of length 0 for 1 inputs; expected"
+        "the batch pipeline returned a list of length 0 for 1 input; expected"
     )
 
 

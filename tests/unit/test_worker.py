@@ -292,13 +292,19 @@ def test_batch_of_one_that_raises_is_not_tried_again() -> None:
     [
         (
             None,
-            "the batch pipeline returned a NoneType for 1 inputs; expected a list with one item",
+            "the batch pipeline returned a value of type NoneType for 1 input; expected a list with one item",
         ),
-        ({"a": 1}, "the batch pipeline returned a dict for 1 inputs"),
-        (pd.DataFrame({"a": [1]}), "the batch pipeline returned a DataFrame for 1 inputs"),
-        ([], "the batch pipeline returned a list of length 0 for 1 inputs; expected a list"),
-        ([None, None], "the batch pipeline returned a list of length 2 for 1 inputs"),
-        ([3], "for one input the batch pipeline returned a int; expected a dict (one row)"),
+        ({"a": 1}, "the batch pipeline returned a value of type dict for 1 input"),
+        (
+            pd.DataFrame({"a": [1]}),
+            "the batch pipeline returned a value of type DataFrame for 1 input",
+        ),
+        ([], "the batch pipeline returned a list of length 0 for 1 input; expected a list"),
+        ([None, None], "the batch pipeline returned a list of length 2 for 1 input"),
+        (
+            [3],
+            "for one input the batch pipeline returned a value of type int; expected a dict (one row)",
+        ),
         ([[3]], "for one input the batch pipeline returned a list whose item 0 is of type int"),
     ],
     ids=["None", "dict", "DataFrame", "short", "long", "number", "numbers"],
@@ -408,13 +414,13 @@ def test_tables_are_left_as_they_are(table: object) -> None:
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        (3, "returned a int"),
-        ("text", "returned a str"),
+        (3, "returned a value of type int"),
+        ("text", "returned a value of type str"),
         ([1, 2], "a list whose item 0 is of type int"),
         ([{"a": 1}, None], "a list whose item 1 is of type NoneType"),
-        (UserDict(a=1), "returned a UserDict"),
-        (pd.Series([1]), "returned a Series"),
-        ((row for row in [{"a": 1}]), "returned a generator"),
+        (UserDict(a=1), "returned a value of type UserDict"),
+        (pd.Series([1]), "returned a value of type Series"),
+        ((row for row in [{"a": 1}]), "returned a value of type generator"),
     ],
 )
 def test_other_returns_fail_with_what_is_expected(returned: object, said: str) -> None:
