@@ -7,10 +7,46 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
-__all__ = ["to_dataframe"]
+__all__ = ["as_category", "to_arrow", "to_dataframe"]
+
+
+def to_arrow(
+    cursor: DuckDBPyConnection,
+    query: str,
+    parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+) -> pa.Table:
+    """Return what a query selects; on the way to pandas this takes a third of the time of ``df()``."""
+    relation = cursor.sql(query, params=parameters) if parameters else cursor.sql(query)
+    return relation.to_arrow_table()
+
+
+def as_category(
+    texts: pa.ChunkedArray, codes: np.ndarray[Any, Any], *, unique: bool = False
+) -> pd.Series[Any]:
+    """Return texts, each as often as its number is in ``codes``, as a category of those given.
+
+    Parameters
+    ----------
+    unique
+        Whether the texts differ; they are compared otherwise.
+    """
+    import pandas as pd
+    import pyarrow.compute as pc
+
+    is_sorted = pc.all(pc.less(texts[:-1], texts[1:])).as_py() is not False
+    if not (unique or is_sorted):
+        encoded = texts.combine_chunks().dictionary_encode()
+        texts, codes = encoded.dictionary, encoded.indices.to_numpy()[codes]
+    known = pd.Index(texts.to_pandas(types_mapper=_text_types().get))
+    if is_sorted:
+        # pandas then knows, without hashing them, that they differ.
+        assert known.is_monotonic_increasing
+    return pd.Series(pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(known)))
 
 
 def to_dataframe(

@@ -114,6 +114,7 @@ JOB_TYPES = {
     "finished_at": TIME,
     "interruptions": "int32",
     "code_version": "category",
+    "outdated": "bool",
     "run_id": TEXT,
 }
 ATTEMPT_TYPES = {
@@ -144,6 +145,7 @@ SUMMARY_TYPES = {
     "completed": "int64",
     "failed": "int64",
     "total": "int64",
+    "outdated": "int64",
     "attempts": "int64",
     "mean_seconds": "float64",
 }
@@ -336,6 +338,7 @@ def test_summary_counts_each_pipeline() -> None:
         "completed": 2,
         "failed": 2,
         "total": 5,
+        "outdated": 0,
         "attempts": 4,
     }
     assert frame.mean_seconds.isna().tolist() == [True, False]
@@ -369,8 +372,8 @@ def test_results_of_jobs_that_are_not_completed_any_more_are_hidden() -> None:
     assert frame.columns.tolist() == ["job_id", "input_path", "score", "label", "box", "n"]
     assert types(frame) == {
         "index": "int64",
-        "job_id": TEXT,
-        "input_path": TEXT,
+        "job_id": "category",
+        "input_path": "category",
         "score": "float64",
         "label": TEXT,
         "box": "object",
@@ -384,7 +387,7 @@ def test_results_of_jobs_that_are_not_completed_any_more_are_hidden() -> None:
 @pytest.mark.parametrize("pipeline_id", ["never_run", "file_info"])
 def test_results_of_a_pipeline_without_any_are_an_empty_frame(pipeline_id: str) -> None:
     frame = results_frame(pipeline_id)
-    assert types(frame) == {"index": "int64", "job_id": TEXT, "input_path": TEXT}
+    assert types(frame) == {"index": "int64", "job_id": "category", "input_path": "category"}
 
 
 @pytest.mark.usefixtures("jobs")
