@@ -79,7 +79,7 @@ def results_frame(
         found = to_arrow(cursor, f"SELECT {listed}{rows.source}{most}", rows.parameters)
         # Ids and paths once for each job, for them all to be looked up by number: as text in every row
         # they would take longer than all the rest.
-        query = f"SELECT rowid::INTEGER, job_id, input_path FROM {rows.jobs}"
+        query = f"SELECT rowid::INTEGER, job_id, input_path, hash(input_path) FROM {rows.jobs}"
         jobs = to_arrow(cursor, query, rows.parameters)
     frame = to_dataframe(found.select(range(1, found.num_columns)))
     for place, (name, column) in enumerate(_of_jobs(found.column(0), jobs).items()):
@@ -192,13 +192,17 @@ def _of_jobs(numbers: pa.ChunkedArray, jobs: pa.Table) -> dict[str, pd.Series[An
     known, wanted = (column.to_numpy() for column in (jobs.column(0), numbers))
     is_used = np.zeros(int(known.max(initial=-1)) + 1, dtype=bool)
     is_used[wanted] = True
-    jobs = jobs.filter(is_used[known])
+    if not is_used[known].all():
+        jobs = jobs.filter(is_used[known])
     code_of = np.zeros(len(is_used), dtype=np.int32)
     code_of[jobs.column(0).to_numpy()] = np.arange(len(jobs), dtype=np.int32)
     codes = code_of[wanted]
+    # Where no two hashes are equal, no two paths are; numbers are compared in a tenth of the time.
+    hashes = np.sort(jobs.column(3).to_numpy())
+    are_unique = not (hashes[1:] == hashes[:-1]).any()
     return {
         "job_id": as_category(jobs.column(1), codes, unique=True),
-        "input_path": as_category(jobs.column(2), codes),
+        "input_path": as_category(jobs.column(2), codes, unique=are_unique),
     }
 
 
