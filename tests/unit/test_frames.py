@@ -441,6 +441,31 @@ def test_types_of_results_come_back(memory_workspace: Workspace) -> None:
     assert types(results_frame("typed"))["lasted"] == "timedelta64[us]"
 
 
+@pytest.mark.usefixtures("memory_workspace")
+def test_jobs_of_one_path_share_a_category_and_unused_ones_are_left_out() -> None:
+    pipeline("p")(lambda text, x: [{"x": x}] * x)
+    frame = pd.DataFrame({"id": ["b", "a", "b", "none"], "x": [1, 2, 3, 0]})
+    register_jobs(frame, "p", name="ids")
+    run_jobs("p", executor="inline", progress=False)
+    found = results_frame("p")
+    assert found.input_path.tolist() == ["b", "a", "a", "b", "b", "b"]
+    assert found.input_path.cat.categories.tolist() == ["b", "a"]
+    assert found.job_id.cat.categories.tolist() == found.job_id.unique().tolist()
+    assert found.job_id.nunique() == 3
+    assert found.merge(jobs_frame(), on="job_id").x.tolist() == found.x.tolist()
+    assert results_frame("p", limit=2).input_path.tolist() == ["b", "a"]
+
+
+@pytest.mark.usefixtures("memory_workspace")
+def test_results_without_columns_have_a_row_for_each() -> None:
+    pipeline("p")(lambda text, **_params: [{}, {}] if text.startswith("good") else None)
+    register_jobs(IDS, "p", name="ids")
+    run_jobs("p", executor="inline", progress=False)
+    frame = results_frame("p")
+    assert frame.columns.tolist() == ["job_id", "input_path"]
+    assert frame.input_path.tolist() in ([], ["good 1"] * 2 + ["good 2"] * 2)
+
+
 # SQL
 
 
