@@ -207,6 +207,10 @@ def _of_jobs(numbers: pa.ChunkedArray, jobs: pa.Table) -> dict[str, pd.Series[An
 
 
 def _options(file: Path) -> str:
+    if not str(file).isascii() and any("\udc80" <= one <= "\udcff" for one in str(file)):
+        raise InvalidArgumentError(
+            f"path={str(file)!r} holds bytes that are not Unicode, which DuckDB cannot open; choose another"
+        )
     if not file.parent.is_dir():
         raise InvalidArgumentError(
             f"there is no folder {file.parent}; make it first, or choose a path in one that exists"
@@ -246,5 +250,5 @@ def _copy(
     try:
         copied = cursor.execute(f"COPY ({query}) TO '{target}' ({options})", parameters)
         return int(copied.fetchall()[0][0])
-    except (duckdb.IOException, UnicodeEncodeError) as error:
+    except duckdb.IOException as error:
         raise LedgerError(f"{partial.parent} cannot be written to: {error}") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,34 @@ def test_export_that_fails_leaves_the_older_file_and_nothing_beside_it(
     assert Path("out", "r.csv").read_text() == "older"
 
 
+FULL = """
+import resource, signal, sys
+import foregsyte_kaggle as fk
+
+fk.bootstrap(sys.argv[1])
+with fk.workspace.active_workspace().database.transaction() as connection:
+    connection.execute("INSERT INTO results.p (job_id, label) SELECT job_id, repeat('x', 9999) FROM results.p,"
+                       " range(300)")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, resource.RLIM_INFINITY))
+try:
+    fk.export_results("p", sys.argv[2])
+except fk.LedgerError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+"""
+
+
+def test_disk_without_room_is_an_error_of_ours_and_leaves_no_part(
+    results: Workspace, run_python: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    results.close()
+    Path("out").mkdir()
+    done = run_python(FULL, ".", "out/r.csv")
+    assert f"{Path.cwd() / 'out'} cannot be written to: IO Error" in done.stdout
+    assert os.listdir("out") == []
+
+
 @pytest.mark.usefixtures("results")
 def test_folder_where_the_file_should_be_is_an_error_of_ours() -> None:
     Path("r.csv").mkdir()
@@ -173,9 +203,10 @@ def test_folder_where_the_file_should_be_is_an_error_of_ours() -> None:
         (("p", "r"), InvalidArgumentError, r"ends in 'no suffix'; expected one of"),
         (("p", "nowhere/r.csv"), InvalidArgumentError, r"there is no folder .*nowhere; make it"),
         (("scroe", "r.csv"), PipelineError, r"no pipeline 'scroe', neither registered nor in this"),
+        (("p", os.fsdecode(b"r\xff.csv")), InvalidArgumentError, r"bytes that are not Unicode"),
         ((None, "r.csv"), InvalidArgumentError, r"pipeline_id=None is no text"),
     ],
-    ids=["suffix", "no suffix", "folder", "pipeline", "no pipeline"],
+    ids=["suffix", "no suffix", "folder", "pipeline", "not Unicode", "no pipeline"],
 )
 @pytest.mark.usefixtures("results")
 def test_wrong_argument_says_what_to_do(
