@@ -164,7 +164,8 @@ class _Rows:
 
 def _find_rows(cursor: DuckDBPyConnection, database: Database, pipeline_id: str) -> _Rows:
     if not isinstance(pipeline_id, str):
-        find_pipeline(pipeline_id)  # says what is expected
+        check_pipeline(database, pipeline_id)
+        find_pipeline(pipeline_id)  # refuses None, which stands for all elsewhere
     columns, order = result_columns(cursor, pipeline_id), ""
     table = table_name(pipeline_id)
     if not columns:
