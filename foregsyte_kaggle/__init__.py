@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.errors import WorkspaceError as WorkspaceError
     from foregsyte_kaggle.frames import attempts_frame as attempts_frame
     from foregsyte_kaggle.frames import jobs_frame as jobs_frame
-    from foregsyte_kaggle.frames import results_frame as results_frame
     from foregsyte_kaggle.frames import sql as sql
     from foregsyte_kaggle.frames import summary_frame as summary_frame
     from foregsyte_kaggle.ledger import retry_jobs as retry_jobs
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.registration import register_jobs as register_jobs
     from foregsyte_kaggle.registry import pipeline as pipeline
     from foregsyte_kaggle.registry import pipelines as pipelines
+    from foregsyte_kaggle.result_rows import export_results as export_results
+    from foregsyte_kaggle.result_rows import results_frame as results_frame
     from foregsyte_kaggle.runner import Run as Run
     from foregsyte_kaggle.runner import run_jobs as run_jobs
     from foregsyte_kaggle.transfer import snapshot as snapshot
@@ -64,12 +65,13 @@ _HOMES = {
         "SourceError",
         "WorkspaceError",
     ),
-    "frames": ("attempts_frame", "jobs_frame", "results_frame", "sql", "summary_frame"),
+    "frames": ("attempts_frame", "jobs_frame", "sql", "summary_frame"),
     "ledger": ("retry_jobs",),
     "models": ("Job", "JobAttempt", "JobStatus"),
     "opening": ("bootstrap",),
     "registry": ("pipeline", "pipelines"),
     "registration": ("Registration", "register_jobs"),
+    "result_rows": ("export_results", "results_frame"),
     "runner": ("Run", "run_jobs"),
     "transfer": ("snapshot",),
     "widgets": ("job_table",),

@@ -7,10 +7,46 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["as_category", "to_arrow", "to_dataframe"]
+
+
+def to_arrow(
+    cursor: DuckDBPyConnection,
+    query: str,
+    parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+) -> pa.Table:
+    """Return what a query selects; on the way to pandas this takes a third of the time of ``df()``."""
+    relation = cursor.sql(query, params=parameters) if parameters else cursor.sql(query)
+    return relation.to_arrow_table()
+
+
+def as_category(
+    texts: pa.ChunkedArray, codes: np.ndarray[Any, Any], *, unique: bool = False
+) -> pd.Series[Any]:
+    """Return texts, each as often as its number is in ``codes``, as a category of those given.
+
+    Parameters
+    ----------
+    unique
+        Whether the texts are known to differ; they are compared otherwise.
+    """
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["to_dataframe"]
+    if not unique:
+        encoded = texts.combine_chunks().dictionary_encode()
+        texts, codes = encoded.dictionary, encoded.indices.to_numpy()[codes]
+    # As a table, since a column alone goes through Python's strings.
+    table = pa.table({"texts": texts})
+    known = pd.Index(table.to_pandas(types_mapper=_text_types().get)["texts"].array)
+    # The public way hashes all of them once more; of millions that takes longer than all the rest.
+    kind = pd.CategoricalDtype._from_fastpath(known)  # type: ignore[attr-defined]  # noqa: SLF001
+    return pd.Series(pd.Categorical.from_codes(codes, dtype=kind, validate=False))
 
 
 def to_dataframe(

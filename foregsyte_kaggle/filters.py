@@ -12,7 +12,7 @@ from foregsyte_kaggle.registry import known_pipelines
 if TYPE_CHECKING:
     from foregsyte_kaggle.database import Database
 
-__all__ = ["as_statuses", "check_pipeline", "check_source"]
+__all__ = ["as_statuses", "check_limit", "check_pipeline", "check_source"]
 
 
 def as_statuses(
@@ -87,6 +87,19 @@ def check_source(database: Database, source: str | None) -> None:
         ).fetchall()
     known = known_names(source, [name for (name,) in used])
     raise SourceError(f"no source is named {source!r} in this ledger.{known}")
+
+
+def check_limit(limit: int | None) -> None:
+    """Refuse what is no number of rows; None stands for all.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is no whole number from 0.
+    """
+    is_whole = isinstance(limit, int) and not isinstance(limit, bool)
+    if limit is not None and not (is_whole and limit >= 0):
+        raise InvalidArgumentError(f"limit={limit!r}; expected a whole number from 0, or None")
 
 
 def _check_type(name: str, value: object) -> None:

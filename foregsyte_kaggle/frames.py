@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from foregsyte_kaggle.dataframes import to_dataframe
+from foregsyte_kaggle.dataframes import to_arrow, to_dataframe
 from foregsyte_kaggle.errors import ForegsyteError, InvalidArgumentError
-from foregsyte_kaggle.filters import as_statuses, check_pipeline, check_source
+from foregsyte_kaggle.filters import as_statuses, check_limit, check_pipeline, check_source
 from foregsyte_kaggle.models import JobStatus, Outcome
-from foregsyte_kaggle.registry import find_pipeline, known_pipelines
-from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
-from foregsyte_kaggle.schemas import resolve
+from foregsyte_kaggle.versions import is_outdated
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from duckdb import DuckDBPyConnection
 
-__all__ = ["attempts_frame", "jobs_frame", "results_frame", "sql", "summary_frame"]
+__all__ = ["attempts_frame", "jobs_frame", "sql", "summary_frame"]
 
 JOB_COLUMNS = (
     "job_id",
@@ -41,6 +38,7 @@ JOB_COLUMNS = (
     "finished_at",
     "interruptions",
     "code_version",
+    "outdated",
     "run_id",
 )
 ATTEMPT_COLUMNS = (
@@ -111,7 +109,9 @@ def jobs_frame(
     -------
     pandas.DataFrame
         A row a job, with ids as text, statuses and names as categories, times in UTC, durations in
-        seconds and sizes in bytes. Without jobs it has the same columns and types, and no rows.
+        seconds and sizes in bytes. ``outdated`` tells the completed ones that were made by other code than
+        their pipeline's now; False where that is not registered, since nobody can tell. Without jobs it
+        has the same columns and types, and no rows.
 
     Raises
     ------
@@ -124,8 +124,11 @@ def jobs_frame(
     """
     chosen = active_workspace(workspace)
     conditions, parameters = _conditions(chosen, status, pipeline_id, source)
+    outdated, versions = is_outdated()
+    parameters |= versions
+    expressions = EXPRESSIONS | {"outdated": outdated}
     columns = ", ".join(
-        f"{EXPRESSIONS.get(name, f'jobs.{name}')} AS {name}" for name in JOB_COLUMNS
+        f"{expressions.get(name, f'jobs.{name}')} AS {name}" for name in JOB_COLUMNS
     )
     query = f"SELECT {columns}, jobs.position FROM jobs{conditions}"
     if limit is not None:
@@ -213,74 +216,21 @@ def summary_frame(*, workspace: Workspace | None = None) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Indexed by ``pipeline_id``: ``pending``, ``running``, ``completed``, ``failed``, ``total``,
-        ``attempts`` (in all) and ``mean_seconds`` (of completed jobs).
+        ``outdated`` (completed by other code than that registered now), ``attempts`` (in all) and
+        ``mean_seconds`` (of completed jobs).
     """
     counts = ", ".join(
         f"count(*) FILTER (status = '{status.value}') AS {status.value}" for status in JobStatus
     )
+    outdated, versions = is_outdated()
     query = (
-        f"SELECT pipeline_id, {counts}, count(*) AS total, sum(attempts)::BIGINT AS attempts,"
+        f"SELECT pipeline_id, {counts}, count(*) AS total,"
+        f" count(*) FILTER ({outdated}) AS outdated, sum(attempts)::BIGINT AS attempts,"
         " avg(epoch_us(finished_at - started_at) / 1e6) FILTER (status = 'completed')"
         " AS mean_seconds FROM jobs GROUP BY pipeline_id ORDER BY pipeline_id"
     )
-    table = _read(active_workspace(workspace), query, {})
+    table = _read(active_workspace(workspace), query, versions)
     return to_dataframe(table).set_index("pipeline_id")
-
-
-def results_frame(
-    pipeline_id: str, *, limit: int | None = None, workspace: Workspace | None = None
-) -> pd.DataFrame:
-    """Return what a pipeline returned: the rows of its completed jobs with their input path.
-
-    Parameters
-    ----------
-    pipeline_id
-        The pipeline.
-    limit
-        At most this many rows.
-    workspace
-        The active one by default.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``job_id``, ``input_path`` (unless the results have a column of that name), and the columns of
-        the results. Empty where there are none yet, with the columns of the pipeline's schema if it has
-        one. Times with a zone are in UTC; those without are as the pipeline returned them.
-
-    Raises
-    ------
-    PipelineError
-        If there is no such pipeline, neither registered nor in the ledger, or its schema has an unknown type.
-    """
-    chosen, at_most = active_workspace(workspace), _limited(limit)
-    with chosen.database.reading() as cursor:
-        columns = result_columns(cursor, pipeline_id)
-    if not columns:
-        check_pipeline(chosen.database, pipeline_id)
-        return to_dataframe(_read(chosen, _no_rows(chosen, pipeline_id), {}))
-    parts = [f"found.{quote(name)}" for name in columns if name != JOB_COLUMN]
-    if "input_path" not in map(str.lower, columns):
-        parts.insert(0, "jobs.input_path")
-    query = (
-        f"SELECT {', '.join(['jobs.job_id::VARCHAR AS job_id', *parts])}"
-        f" FROM {table_name(pipeline_id)} AS found JOIN jobs USING (job_id)"
-        f" WHERE jobs.status = 'completed' ORDER BY jobs.position, found.rowid{at_most}"
-    )
-    return to_dataframe(_read(chosen, query, {}))
-
-
-def _no_rows(workspace: Workspace, pipeline_id: str) -> str:
-    """Return the query for no rows, with the columns that the pipeline declares."""
-    columns = ["job_id::VARCHAR AS job_id"]
-    found = find_pipeline(pipeline_id) if pipeline_id in known_pipelines() else None
-    declared = (found and found.schema) or {}
-    if "input_path" not in map(str.lower, declared):
-        columns.append("input_path")
-    with workspace.database.reading() as cursor:
-        schema = resolve(cursor, pipeline_id, declared)
-    columns += [f"NULL::{column.kind} AS {quote(column.name)}" for column in schema]
-    return f"SELECT {', '.join(columns)} FROM jobs WHERE false"
 
 
 def sql(
@@ -338,7 +288,7 @@ def sql(
                 )
             # Else a name that is no table is looked for among this function's variables.
             cursor.execute("SET SESSION python_enable_replacements = false").fetchall()
-            table = _to_arrow(cursor, query, params or {})
+            table = to_arrow(cursor, query, params or {})
     except ForegsyteError as error:
         of_query = (
             duckdb.ProgrammingError,
@@ -357,15 +307,7 @@ def _read(
     workspace: Workspace, query: str, parameters: Mapping[str, Any] | Sequence[Any]
 ) -> pa.Table:
     with workspace.database.reading() as cursor:
-        return _to_arrow(cursor, query, parameters)
-
-
-def _to_arrow(
-    cursor: DuckDBPyConnection, query: str, parameters: Mapping[str, Any] | Sequence[Any]
-) -> pa.Table:
-    # Arrow on the way to pandas takes a third of the time of DuckDB's own df().
-    relation = cursor.sql(query, params=parameters) if parameters else cursor.sql(query)
-    return relation.to_arrow_table()
+        return to_arrow(cursor, query, parameters)
 
 
 def _in_order(table: pa.Table) -> pa.Table:
@@ -408,8 +350,5 @@ def _listed(expressions: Mapping[str, str]) -> str:
 
 
 def _limited(limit: int | None) -> str:
-    if limit is None:
-        return ""
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
-        raise InvalidArgumentError(f"limit={limit!r}; expected a whole number from 0, or None")
-    return f" LIMIT {limit}"
+    check_limit(limit)
+    return "" if limit is None else f" LIMIT {limit}"

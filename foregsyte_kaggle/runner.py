@@ -25,6 +25,7 @@ from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.registry import Pipeline, find_pipeline
 from foregsyte_kaggle.runs import Run
 from foregsyte_kaggle.schemas import declare_table
+from foregsyte_kaggle.versions import count_outdated
 from foregsyte_kaggle.worker import PARTIAL_FOLDER
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
@@ -145,6 +146,7 @@ def run_jobs(
     )
     total = waiting if limit is None else min(waiting, limit)
     run = Run(pipeline_id, total)
+    run.outdated = count_outdated(chosen.database, pipeline_id, source)
     events: Events = queue.SimpleQueue()
     engine = make_engine(
         executor,
@@ -156,7 +158,8 @@ def run_jobs(
     )
     if not total:
         run.end("finished")
-        say(_nothing_pending(chosen, pipeline_id, source))
+        for line in [_nothing_pending(chosen, pipeline_id, source), *run.hints()]:
+            say(line)
         return run
     for found in pipelines:
         folder = chosen.outputs / found.pipeline_id

@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Self
 
+from foregsyte_kaggle.notices import counted
+
 if TYPE_CHECKING:
     from foregsyte_kaggle.recording import Ended
 
@@ -35,6 +37,8 @@ class Run:
         ``"finished"``, ``"limit"``, ``"time_limit"``, ``"stopped"`` or ``"error"``; None while it works.
     error : BaseException or None
         What ended it, where ``ended_by`` is ``"error"``.
+    outdated : int
+        Completed jobs, of those it could run, that were made by other code than that registered now.
     failures : dict
         For each kind of error, how many jobs failed with it, and the message of the one that was
         registered first.
@@ -48,6 +52,7 @@ class Run:
         self.failed = 0
         self.returned = 0
         self.left = 0
+        self.outdated = 0
         self.ended_by: str | None = None
         self.error: BaseException | None = None
         self.failures: dict[str, tuple[int, str]] = {}
@@ -160,7 +165,15 @@ class Run:
         ):
             first = message.strip().splitlines()[0][:200] if message.strip() else ""
             lines.append(f"  {count:,} x {kind}{', first' if count > 1 else ''}: {first}")
-        return lines
+        return lines + self.hints()
+
+    def hints(self) -> list[str]:
+        """Return what somebody may want to do next: a line if completed jobs are outdated."""
+        if not self.outdated:
+            return []
+        them = "it" if self.outdated == 1 else "them"
+        was = counted(self.outdated, "completed job was", "completed jobs were")
+        return [f"{was} made by older code; retry_jobs(outdated=True) redoes {them}"]
 
     def note(self, written: list[Ended]) -> None:
         """Count what was recorded."""

@@ -10,10 +10,15 @@ from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.filters import check_pipeline, check_source
 from foregsyte_kaggle.ledger.sql import NOW, as_uuid, some
 from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.notices import say
+from foregsyte_kaggle.registry import find_pipeline, known_pipelines
+from foregsyte_kaggle.versions import is_outdated
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    from foregsyte_kaggle.database import Database
 
 __all__ = ["rerun_changed", "retry_jobs"]
 
@@ -22,6 +27,7 @@ def retry_jobs(
     pipeline_id: str | None = None,
     *,
     status: str | JobStatus = JobStatus.failed,
+    outdated: bool = False,
     source: str | None = None,
     job_ids: Iterable[str | uuid.UUID] | str | uuid.UUID | None = None,
     workspace: Workspace | None = None,
@@ -37,6 +43,10 @@ def retry_jobs(
         Only jobs of this pipeline; of all by default.
     status
         ``"failed"`` (the default) or ``"completed"``.
+    outdated
+        Completed jobs, whatever ``status`` says, that were made by other code than their pipeline's now:
+        its fingerprint, or ``version=``, differs from the one that was noted when they ran. Jobs of
+        pipelines that are not registered now are left alone.
     source
         Only jobs of this source.
     job_ids
@@ -54,7 +64,8 @@ def retry_jobs(
     InvalidArgumentError
         If ``status`` is neither failed nor completed, or an id is not a UUID.
     PipelineError
-        If there is no such pipeline, neither registered nor in the ledger.
+        If there is no such pipeline, neither registered nor in the ledger; with ``outdated``, if it is not
+        registered.
     SourceError
         If the ledger has no such source.
     """
@@ -65,10 +76,16 @@ def retry_jobs(
             f"status={wanted!r:.80} cannot be retried; expected 'failed' or 'completed' (a pending job runs "
             "by itself, and a running one belongs to its run)"
         )
+    if not isinstance(outdated, bool):
+        raise InvalidArgumentError(f"outdated={outdated!r:.80}; expected True or False")
     check_pipeline(database, pipeline_id)
     check_source(database, source)
     conditions = ["status = $status::job_status_enum"]
     parameters: dict[str, Any] = {"status": wanted}
+    if outdated:
+        _check_registered(database, pipeline_id, source)
+        condition, parameters = is_outdated()
+        conditions = [condition]
     for column, value in (("pipeline_id", pipeline_id), ("source", source)):
         if value is not None:
             conditions.append(f"{column} = ${column}")
@@ -90,6 +107,25 @@ def retry_jobs(
                 f" updated_at = {NOW} WHERE {' AND '.join(conditions)}",
                 parameters,
             ).fetchall()[0][0]
+        )
+
+
+def _check_registered(database: Database, pipeline_id: str | None, source: str | None) -> None:
+    """Refuse a pipeline that is not registered; without one, name those that are left alone."""
+    if pipeline_id is not None:
+        find_pipeline(pipeline_id)
+        return
+    with database.reading() as cursor:
+        rows = cursor.execute(
+            "SELECT DISTINCT pipeline_id FROM jobs WHERE status = 'completed'"
+            " AND ($source IS NULL OR source = $source)",
+            {"source": source},
+        ).fetchall()
+    unknown = sorted({name for (name,) in rows} - set(known_pipelines()))
+    if unknown:
+        say(
+            f"jobs of {', '.join(unknown)} are left alone: not registered now, so nothing tells whether "
+            "their code changed"
         )
 
 

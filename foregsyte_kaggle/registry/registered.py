@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -172,12 +172,17 @@ def find_pipeline(pipeline_id: str) -> Pipeline:
     if found is not None:
         return found
     if pipeline_id in BUILTIN:
-        module, _, name = BUILTIN[pipeline_id].partition(":")
-        return Pipeline(pipeline_id, getattr(import_module(module), name), "built-in")
+        return _builtin(pipeline_id)
     raise PipelineError(
         f"there is no pipeline {pipeline_id!r}.{known_names(pipeline_id, known_pipelines())} Define it "
         f"first: @foregsyte_kaggle.pipeline({pipeline_id!r}) above a function of a path."
     )
+
+
+@cache
+def _builtin(pipeline_id: str) -> Pipeline:
+    module, _, name = BUILTIN[pipeline_id].partition(":")
+    return Pipeline(pipeline_id, getattr(import_module(module), name), "built-in")
 
 
 def known_pipelines() -> list[str]:

@@ -15,6 +15,12 @@ __all__ = ["message_to_html", "page_to_document", "page_to_html", "style_to_html
 
 COLUMNS = ("Status", "Input", "Pipeline", "Attempts", "Took", "Changed")
 
+#: What stands below the status of a job that was completed by other code than that registered now.
+OUTDATED = (
+    '<div class="fk-dim fk-outdated" title="Made by older code; retry_jobs(outdated=True) redoes it">'
+    "older code</div>"
+)
+
 #: Characters of an error that its line shows before it is unfolded.
 SUMMARY_CHARACTERS = 140
 
@@ -125,7 +131,8 @@ def _badge(row: JobRow) -> str:
     label = row.status.value
     if row.status is JobStatus.running and row.progress is not None:
         label += f" {min(max(row.progress, 0.0), 1.0):.0%}"
-    return f'<span class="fk-badge fk-{row.status.value}">{label}</span>'
+    mark = OUTDATED if row.outdated else ""
+    return f'<span class="fk-badge fk-{row.status.value}">{label}</span>{mark}'
 
 
 def _time(page: JobPage, row: JobRow, *, live: bool) -> str:

@@ -74,6 +74,8 @@ class JobRow:
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    outdated: bool = False
+    """Whether it was completed by other code than that registered now."""
 
     @property
     def duration_seconds(self) -> float | None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.versions import is_outdated
 from foregsyte_kaggle.widgets.page import JobPage, JobRow, PageQuery
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def _fetch(
         where += " AND status IN ({})".format(
             ", ".join(f"'{status.value}'" for status in query.statuses)
         )
+    outdated, versions = is_outdated()
+    parameters |= versions
     numbered = [bucket for bucket in held if bucket is not None]
     ranges = ["position IS NULL"] if None in held else []
     if numbered:
@@ -95,7 +98,7 @@ def _fetch(
         f"SELECT job_id::VARCHAR, status::VARCHAR, {_cut('pipeline_id')}, {_cut('source')},"
         f" {_cut('input_path')}, attempts, progress, {_cut('error_type')},"
         f" left(error_message, {ERROR_CHARACTERS}), coalesce(length(error_message), 0),"
-        " updated_at, started_at, finished_at"
+        f" updated_at, started_at, finished_at, {outdated}"
         f" FROM jobs WHERE {where} AND ({' OR '.join(ranges)})"
         " ORDER BY position NULLS LAST, created_at, job_id"
         f" LIMIT {query.page_size} OFFSET {offset}",
@@ -105,7 +108,18 @@ def _fetch(
 
 
 def _as_row(job_id: str, status: str, *rest: Any) -> JobRow:
-    pipeline_id, source, input_path, attempts, progress, error_type, message, length, *times = rest
+    (
+        pipeline_id,
+        source,
+        input_path,
+        attempts,
+        progress,
+        error_type,
+        message,
+        length,
+        *times,
+        outdated,
+    ) = rest
     updated_at, started_at, finished_at = map(_aware, times)
     return JobRow(
         job_id=job_id,
@@ -121,6 +135,7 @@ def _as_row(job_id: str, status: str, *rest: Any) -> JobRow:
         updated_at=updated_at,
         started_at=started_at,
         finished_at=finished_at,
+        outdated=outdated,
     )
 
 

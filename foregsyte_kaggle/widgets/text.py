@@ -32,7 +32,7 @@ def page_to_text(page: JobPage) -> str:
 def _cells(row: JobRow) -> tuple[str, ...]:
     error = ": ".join(filter(None, (row.error_type, cut(row.error_message or "", ERROR_WIDTH))))
     return (
-        row.status.value,
+        row.status.value + (", older code" if row.outdated else ""),
         _end_of(visible(row.input_path), PATH_WIDTH),
         visible(row.pipeline_id),
         f"{row.attempts:,}",

@@ -125,7 +125,7 @@ def test_frame_has_its_columns_before_any_run_and_after_one_without_rows(
     run()
     filled = fk.results_frame("p")
     assert len(filled) == 2
-    assert filled.dtypes.to_dict() == before.dtypes.to_dict()
+    assert filled.dtypes.astype(str).to_dict() == before.dtypes.astype(str).to_dict()
 
 
 def test_frame_of_a_schema_with_an_input_path_has_it_once(workspace: Workspace) -> None:

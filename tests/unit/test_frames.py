@@ -114,6 +114,7 @@ JOB_TYPES = {
     "finished_at": TIME,
     "interruptions": "int32",
     "code_version": "category",
+    "outdated": "bool",
     "run_id": TEXT,
 }
 ATTEMPT_TYPES = {
@@ -144,6 +145,7 @@ SUMMARY_TYPES = {
     "completed": "int64",
     "failed": "int64",
     "total": "int64",
+    "outdated": "int64",
     "attempts": "int64",
     "mean_seconds": "float64",
 }
@@ -336,6 +338,7 @@ def test_summary_counts_each_pipeline() -> None:
         "completed": 2,
         "failed": 2,
         "total": 5,
+        "outdated": 0,
         "attempts": 4,
     }
     assert frame.mean_seconds.isna().tolist() == [True, False]
@@ -369,8 +372,8 @@ def test_results_of_jobs_that_are_not_completed_any_more_are_hidden() -> None:
     assert frame.columns.tolist() == ["job_id", "input_path", "score", "label", "box", "n"]
     assert types(frame) == {
         "index": "int64",
-        "job_id": TEXT,
-        "input_path": TEXT,
+        "job_id": "category",
+        "input_path": "category",
         "score": "float64",
         "label": TEXT,
         "box": "object",
@@ -384,7 +387,7 @@ def test_results_of_jobs_that_are_not_completed_any_more_are_hidden() -> None:
 @pytest.mark.parametrize("pipeline_id", ["never_run", "file_info"])
 def test_results_of_a_pipeline_without_any_are_an_empty_frame(pipeline_id: str) -> None:
     frame = results_frame(pipeline_id)
-    assert types(frame) == {"index": "int64", "job_id": TEXT, "input_path": TEXT}
+    assert types(frame) == {"index": "int64", "job_id": "category", "input_path": "category"}
 
 
 @pytest.mark.usefixtures("jobs")
@@ -436,6 +439,31 @@ def test_types_of_results_come_back(memory_workspace: Workspace) -> None:
     assert (row.flag, row.whole, row.day) == (True, 2**60, noon.date())
     assert row.huge == f'{{"n": {2**70}}}'
     assert types(results_frame("typed"))["lasted"] == "timedelta64[us]"
+
+
+@pytest.mark.usefixtures("memory_workspace")
+def test_jobs_of_one_path_share_a_category_and_unused_ones_are_left_out() -> None:
+    pipeline("p")(lambda text, x: [{"x": x}] * x)
+    frame = pd.DataFrame({"id": ["b", "a", "b", "none"], "x": [1, 2, 3, 0]})
+    register_jobs(frame, "p", name="ids")
+    run_jobs("p", executor="inline", progress=False)
+    found = results_frame("p")
+    assert found.input_path.tolist() == ["b", "a", "a", "b", "b", "b"]
+    assert found.input_path.cat.categories.tolist() == ["b", "a"]
+    assert found.job_id.cat.categories.tolist() == found.job_id.unique().tolist()
+    assert found.job_id.nunique() == 3
+    assert found.merge(jobs_frame(), on="job_id").x.tolist() == found.x.tolist()
+    assert results_frame("p", limit=2).input_path.tolist() == ["b", "a"]
+
+
+@pytest.mark.usefixtures("memory_workspace")
+def test_results_without_columns_have_a_row_for_each() -> None:
+    pipeline("p")(lambda text, **_params: [{}, {}] if text.startswith("good") else None)
+    register_jobs(IDS, "p", name="ids")
+    run_jobs("p", executor="inline", progress=False)
+    frame = results_frame("p")
+    assert frame.columns.tolist() == ["job_id", "input_path"]
+    assert frame.input_path.tolist() == ["good 1"] * 2 + ["good 2"] * 2
 
 
 # SQL
