@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.claims import Claimed, Claims
     from foregsyte_kaggle.database import Database
     from foregsyte_kaggle.deadlines import Deadline
-    from foregsyte_kaggle.schemas import Schema
+    from foregsyte_kaggle.results import Schema
 
 __all__ = ["Loop", "Policy"]
 

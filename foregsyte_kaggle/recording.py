@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foregsyte_kaggle import ledger, notices, results
-from foregsyte_kaggle.conforming import SchemaReader
 from foregsyte_kaggle.errors import LedgerError, ResultError, RunError
+from foregsyte_kaggle.results import SchemaReader
 from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, clean, describe
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from foregsyte_kaggle.database import Database
-    from foregsyte_kaggle.schemas import Schema
+    from foregsyte_kaggle.results import Schema
 
 __all__ = ["Ended", "record_group"]
 

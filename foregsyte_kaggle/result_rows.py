@@ -13,8 +13,7 @@ from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError
 from foregsyte_kaggle.filters import check_limit, check_pipeline
 from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.registry import find_pipeline, known_pipelines
-from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
-from foregsyte_kaggle.schemas import resolve
+from foregsyte_kaggle.results import JOB_COLUMN, quote, resolve, result_columns, table_name
 from foregsyte_kaggle.workspace import Workspace, active_workspace, as_path
 
 if TYPE_CHECKING:

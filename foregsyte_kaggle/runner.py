@@ -23,8 +23,8 @@ from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.registry import Pipeline, find_pipeline
+from foregsyte_kaggle.results import declare_table
 from foregsyte_kaggle.runs import Run
-from foregsyte_kaggle.schemas import declare_table
 from foregsyte_kaggle.versions import count_outdated
 from foregsyte_kaggle.worker import PARTIAL_FOLDER
 from foregsyte_kaggle.workspace import Workspace, active_workspace

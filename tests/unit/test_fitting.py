@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foregsyte_kaggle.errors import ResultError
-from foregsyte_kaggle.fitting import Column, fit_column, fit_values
-from foregsyte_kaggle.schemas import arrow_type
+from foregsyte_kaggle.results.fitting import Column, fit_column, fit_values
+from foregsyte_kaggle.results.schemas import arrow_type
 
 pytestmark = pytest.mark.unit
 

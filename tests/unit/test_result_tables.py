@@ -13,8 +13,8 @@ import pytest
 from foregsyte_kaggle import results
 from foregsyte_kaggle.errors import LedgerError
 from foregsyte_kaggle.registry.declared import declared_schema
-from foregsyte_kaggle.result_tables import ColumnChange, change_columns, result_columns
-from foregsyte_kaggle.schemas import declare_table
+from foregsyte_kaggle.results.schemas import declare_table
+from foregsyte_kaggle.results.tables import ColumnChange, change_columns, result_columns
 from foregsyte_kaggle.workspace import Workspace
 
 pytestmark = pytest.mark.unit

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from foregsyte_kaggle import results
 from foregsyte_kaggle.database import Database
+from foregsyte_kaggle.results.widening import WIDER, merged_type
 from foregsyte_kaggle.testing import memory_database
-from foregsyte_kaggle.widening import WIDER, merged_type
 
 pytestmark = pytest.mark.unit
 

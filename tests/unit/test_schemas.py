@@ -16,10 +16,10 @@ import pyarrow as pa
 import pytest
 
 from foregsyte_kaggle import PipelineError, results
-from foregsyte_kaggle.conforming import SchemaReader
 from foregsyte_kaggle.database import Database
 from foregsyte_kaggle.registry.declared import declared_schema
-from foregsyte_kaggle.schemas import declare_table, resolve
+from foregsyte_kaggle.results.conforming import SchemaReader
+from foregsyte_kaggle.results.schemas import declare_table, resolve
 from foregsyte_kaggle.testing import memory_database
 
 pytestmark = pytest.mark.unit

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foregsyte_kaggle import returned
-from foregsyte_kaggle.returned import Reader, gather
-from foregsyte_kaggle.uniform import uniform_rows
+from foregsyte_kaggle.results import returned
+from foregsyte_kaggle.results.returned import Reader, gather
+from foregsyte_kaggle.results.uniform import uniform_rows
 
 pytestmark = pytest.mark.unit
 

@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foregsyte_kaggle.errors import ResultError
-from foregsyte_kaggle.kinds import arrow_column, first_conflict, kind_of, to_json, unify
-from foregsyte_kaggle.values import plain
+from foregsyte_kaggle.results.kinds import arrow_column, first_conflict, kind_of, to_json, unify
+from foregsyte_kaggle.results.values import plain
 
 pytestmark = pytest.mark.unit
 

@@ -1,15 +1,13 @@
-"""The result tables: what pipelines returned, as rows of ``results.<pipeline_id>``.
-
-A column's type follows from the values. It widens only where that is exact; values that differ otherwise,
-or nest, become JSON. The tables are no part of the migrations.
-"""
+"""Storing rows: a result table grows to hold what comes in, and earlier rows of a job are replaced."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.result_tables import (
+from foregsyte_kaggle.results.arrow import EMPTY_LISTS
+from foregsyte_kaggle.results.returned import Conflict, ResultBatch
+from foregsyte_kaggle.results.tables import (
     JOB_COLUMN,
     ColumnChange,
     change_columns,
@@ -17,26 +15,15 @@ from foregsyte_kaggle.result_tables import (
     result_columns,
     table_name,
 )
-from foregsyte_kaggle.returned import Conflict, ResultBatch, gather
-from foregsyte_kaggle.returned_tables import EMPTY_LISTS
+from foregsyte_kaggle.results.widening import LONG, json_expression, merged_type, retyped
 from foregsyte_kaggle.views import arrow_view
-from foregsyte_kaggle.widening import LONG, json_expression, merged_type, retyped
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from foregsyte_kaggle.database import Database
 
-__all__ = [
-    "JOB_COLUMN",
-    "ResultBatch",
-    "gather",
-    "prepare",
-    "quote",
-    "result_columns",
-    "table_name",
-    "write",
-]
+__all__ = ["prepare", "write"]
 
 
 def prepare(

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from decimal import Context, Decimal
 from typing import Any
 
-from foregsyte_kaggle.kinds import to_json
-from foregsyte_kaggle.values import plain
+from foregsyte_kaggle.results.kinds import to_json
+from foregsyte_kaggle.results.values import plain
 
 __all__ = ["INTEGERS", "TEXTS", "exact_value"]
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from foregsyte_kaggle.errors import PipelineError, ResultError
-from foregsyte_kaggle.fitting import Column, fit_column
-from foregsyte_kaggle.result_tables import (
+from foregsyte_kaggle.results.arrow import sql_type_of
+from foregsyte_kaggle.results.fitting import Column, fit_column
+from foregsyte_kaggle.results.tables import (
     JOB_COLUMN,
     ColumnChange,
     change_columns,
@@ -16,8 +17,7 @@ from foregsyte_kaggle.result_tables import (
     result_columns,
     table_name,
 )
-from foregsyte_kaggle.returned_tables import sql_type_of
-from foregsyte_kaggle.widening import json_expression, retyped
+from foregsyte_kaggle.results.widening import json_expression, retyped
 
 if TYPE_CHECKING:
     import pyarrow as pa

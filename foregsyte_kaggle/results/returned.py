@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foregsyte_kaggle.errors import ResultError
-from foregsyte_kaggle.kinds import arrow_column, first_conflict, kind_of
-from foregsyte_kaggle.result_tables import JOB_COLUMN
-from foregsyte_kaggle.returned_tables import EMPTY_LISTS, columns_of, stored_column
-from foregsyte_kaggle.uniform import uniform_rows
-from foregsyte_kaggle.values import plain, shown
+from foregsyte_kaggle.results.arrow import EMPTY_LISTS, columns_of, stored_column
+from foregsyte_kaggle.results.kinds import arrow_column, first_conflict, kind_of
+from foregsyte_kaggle.results.tables import JOB_COLUMN
+from foregsyte_kaggle.results.uniform import uniform_rows
+from foregsyte_kaggle.results.values import plain, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.errors import ResultError
-from foregsyte_kaggle.fitting import fit_column, fit_values
-from foregsyte_kaggle.result_tables import JOB_COLUMN
-from foregsyte_kaggle.returned import Reader, ResultBatch, check_names, named_columns
-from foregsyte_kaggle.schemas import Schema
+from foregsyte_kaggle.results.fitting import fit_column, fit_values
+from foregsyte_kaggle.results.returned import Reader, ResultBatch, check_names, named_columns
+from foregsyte_kaggle.results.schemas import Schema
+from foregsyte_kaggle.results.tables import JOB_COLUMN
 
 if TYPE_CHECKING:
     import pyarrow as pa

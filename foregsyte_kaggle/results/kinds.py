@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from foregsyte_kaggle.values import HugeInt
+from foregsyte_kaggle.results.values import HugeInt
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from foregsyte_kaggle.returned_tables import EMPTY_LISTS
+from foregsyte_kaggle.results.arrow import EMPTY_LISTS
 
 __all__ = ["json_expression", "merged_type", "retyped"]
 

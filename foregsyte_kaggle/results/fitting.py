@@ -13,9 +13,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from foregsyte_kaggle.errors import ResultError
-from foregsyte_kaggle.exact import INTEGERS, TEXTS, exact_value
-from foregsyte_kaggle.returned_tables import stored_column
-from foregsyte_kaggle.values import plain, shown
+from foregsyte_kaggle.results.arrow import stored_column
+from foregsyte_kaggle.results.exact import INTEGERS, TEXTS, exact_value
+from foregsyte_kaggle.results.values import plain, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
