@@ -90,7 +90,7 @@ def py311(session: nox.Session) -> None:
 
 def kill_hundreds(session: nox.Session) -> None:
     """Have the kill tests end processes hundreds of times in all, unless the caller says how often."""
-    session.env["FOREGSYTE_KILLS"] = os.environ.get("FOREGSYTE_KILLS", "40")
+    session.env["FOREGSYTE_KILLS"] = os.environ.get("FOREGSYTE_KILLS", "25")
 
 
 @lane("3.12")
