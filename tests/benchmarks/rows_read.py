@@ -16,7 +16,6 @@ from tests.benchmarks import inputs
 from tests.benchmarks.machine import forget_peak, peak_megabytes
 from tests.benchmarks.measuring import Bar, Bench, Row, python_prints, timed
 
-
 #: Ids and params as text, as the frame has them: .df() would make a Python object of each id.
 EXPRESSIONS = {
     "job_id": "job_id::VARCHAR",

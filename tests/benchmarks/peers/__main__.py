@@ -139,15 +139,10 @@ def line(row: dict[str, Any]) -> str:
         return head + row["missing"]
     crashed, raised = row["crash"], row["raising"]
     ends = f"ends with {raised['error']}" if raised["error"] else "goes on"
-    return "; ".join(
-        (
-            f"{head}{row['microseconds']:,.0f} µs an item of {row['items_for_speed']:,}",
-            f"killed half way: {crashed['lost']} lost for good, {crashed['again']} of"
-            f" {crashed['begun_before']} done again",
-            f"one in 100 raises: it {ends}, {raised['done']:,} results and {raised['failed']} marked as"
-            f" failed after {raised['begun']:,} calls",
-        )
-    )
+    speed = f"{row['microseconds']:,.0f} µs an item of {row['items_for_speed']:,}"
+    killed = f"{crashed['lost']} lost for good, {crashed['again']} of {crashed['begun_before']} done again"
+    left = f"{raised['done']:,} results, {raised['failed']} marked as failed, {raised['begun']:,} calls"
+    return f"{head}{speed}; killed half way: {killed}; one in 100 raises: it {ends}, {left}"
 
 
 if __name__ == "__main__":
