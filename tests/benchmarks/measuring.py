@@ -98,11 +98,14 @@ class Bench:
         How often floor and figure are measured.
     folder : pathlib.Path
         For what rows share, such as a folder of files.
+    scratch : pathlib.Path
+        For what this row alone needs; removed after it.
     """
 
     full: bool
     rounds: int
     folder: Path
+    scratch: Path
 
     def size(self, small: int, full: int) -> int:
         return full if self.full else small

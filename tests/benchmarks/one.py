@@ -32,6 +32,7 @@ ROWS = {
 
 def main() -> None:
     from importlib import import_module
+    from tempfile import TemporaryDirectory
 
     from tests.benchmarks.measuring import Bench
 
@@ -42,9 +43,10 @@ def main() -> None:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--repeat", type=int)
     arguments = parser.parse_args()
-    bench = Bench(arguments.full, arguments.repeat, arguments.folder)
-    module = import_module(f"tests.benchmarks.{ROWS[arguments.name]}")
-    rows = module.ROWS[arguments.name](bench)
+    measure = import_module(f"tests.benchmarks.{ROWS[arguments.name]}").ROWS[arguments.name]
+    with TemporaryDirectory(dir=arguments.folder) as scratch:
+        bench = Bench(arguments.full, arguments.repeat, arguments.folder, Path(scratch))
+        rows = measure(bench)
     arguments.out.write_text(json.dumps([row.as_json() for row in rows]), encoding="utf-8")
 
 

@@ -39,8 +39,8 @@ def jobs_frame(bench: Bench) -> list[Row]:
         count=count,
     )
     with (
-        inputs.plain(inputs.copied(made, bench.folder)) as plain,
-        inputs.opened(inputs.copied(made, bench.folder)),
+        inputs.plain(inputs.copied(made, bench.scratch)) as plain,
+        inputs.opened(inputs.copied(made, bench.scratch)),
     ):
         floor = timed(lambda: plain.sql(f"SELECT {columns} FROM jobs").df())
         return [bench.compare(row, floor, timed(fk.jobs_frame), warm_up=True)]
@@ -74,8 +74,8 @@ def page(bench: Bench) -> list[Row]:
         "one source": ({"source": "later", "number": last // 4}, "source = 'later'"),
     }
     with (
-        inputs.plain(inputs.copied(made, bench.folder)) as plain,
-        inputs.opened(inputs.copied(made, bench.folder)) as ours,
+        inputs.plain(inputs.copied(made, bench.scratch)) as plain,
+        inputs.opened(inputs.copied(made, bench.scratch)) as ours,
     ):
         rows = [
             _page(bench, plain, ours, f"{what}, {count:,} jobs", asked, where)
@@ -120,8 +120,8 @@ def results_frame(bench: Bench) -> list[Row]:
         count=count,
     )
     with (
-        inputs.plain(inputs.copied(made, bench.folder)) as plain,
-        inputs.opened(inputs.copied(made, bench.folder)),
+        inputs.plain(inputs.copied(made, bench.scratch)) as plain,
+        inputs.opened(inputs.copied(made, bench.scratch)),
     ):
         scan = "SELECT * REPLACE (job_id::VARCHAR AS job_id) FROM results.ten_rows"
 
@@ -141,15 +141,15 @@ def export(bench: Bench) -> list[Row]:
     count = bench.size(1_000_000, 10_000_000)
     made = inputs.jobs_with_results(bench.folder, count)
     with (
-        inputs.plain(inputs.copied(made, bench.folder)) as plain,
-        inputs.opened(inputs.copied(made, bench.folder)),
+        inputs.plain(inputs.copied(made, bench.scratch)) as plain,
+        inputs.opened(inputs.copied(made, bench.scratch)),
     ):
         rows = [_export(bench, plain, count, suffix) for suffix in ("parquet", "csv")]
     return [*rows, _export_memory(bench, count)]
 
 
 def _export(bench: Bench, plain: Any, count: int, suffix: str) -> Row:
-    raw, path = bench.folder / f"raw.{suffix}", bench.folder / f"exported.{suffix}"
+    raw, path = bench.scratch / f"raw.{suffix}", bench.scratch / f"exported.{suffix}"
     row = Row(
         "export",
         f"export_results of {count:,} result rows to {suffix}",
@@ -169,9 +169,9 @@ def _export(bench: Bench, plain: Any, count: int, suffix: str) -> Row:
 
 def _export_memory(bench: Bench, count: int) -> Row:
     def peak(rows: int) -> float:
-        folder = inputs.copied(inputs.jobs_with_results(bench.folder, rows), bench.folder)
+        folder = inputs.copied(inputs.jobs_with_results(bench.folder, rows), bench.scratch)
         code = f"from tests.benchmarks import rows_read; rows_read.print_peak({str(folder)!r})"
-        return python_prints(code, bench.folder)
+        return python_prints(code, bench.scratch)
 
     row = Row(
         "export",

@@ -45,13 +45,13 @@ def _register_files(bench: Bench, count: int) -> Row:
     ready = _with_ids(walk(str(folder)))
 
     def figure() -> float:
-        with inputs.workspace(bench.folder):
+        with inputs.workspace(bench.scratch):
             return seconds(partial(fk.register_jobs, folder, "trivial"))
 
     def floor() -> float:
         walking = seconds(partial(walk, str(folder)))
         return walking + _raw_insert(
-            bench.folder, ready, INSERT.format(params="NULL", size="size", rows="ready")
+            bench.scratch, ready, INSERT.format(params="NULL", size="size", rows="ready")
         )
 
     row = Row(
@@ -68,7 +68,7 @@ def register_again(bench: Bench) -> list[Row]:
     fk.pipeline("trivial")(lambda _path: None)
     count = bench.size(100_000, 1_000_000)
     folder = inputs.files(bench.folder, count)
-    with inputs.workspace(bench.folder) as made:
+    with inputs.workspace(bench.scratch) as made:
         fk.register_jobs(folder, "trivial")
         ours = made.database
         with ours.reading() as cursor:
@@ -117,17 +117,17 @@ def _register_parquet(bench: Bench, *, with_params: bool) -> Row:
         starts = [number % 977 for number in range(count)]
         table = table.append_column("start", pa.array(starts))
         ready = ready.append_column("params", pa.array([f'{{"start":{one}}}' for one in starts]))
-    parquet.write_table(table, bench.folder / "manifest.parquet")
-    parquet.write_table(ready, bench.folder / "ready.parquet")
+    parquet.write_table(table, bench.scratch / "manifest.parquet")
+    parquet.write_table(ready, bench.scratch / "ready.parquet")
     insert = INSERT.format(
         params="params" if with_params else "NULL",
         size="NULL",
-        rows=f"'{bench.folder / 'ready.parquet'}'",
+        rows=f"'{bench.scratch / 'ready.parquet'}'",
     )
 
     def figure() -> float:
-        manifest = bench.folder / "manifest.parquet"
-        with inputs.workspace(bench.folder):
+        manifest = bench.scratch / "manifest.parquet"
+        with inputs.workspace(bench.scratch):
             return seconds(partial(fk.register_jobs, manifest, "trivial", name="inputs"))
 
     row = Row(
@@ -137,7 +137,9 @@ def _register_parquet(bench: Bench, *, with_params: bool) -> Row:
         bar=Bar(times=2),
         count=count,
     )
-    return bench.compare(row, lambda: _raw_insert(bench.folder, None, insert), figure, warm_up=True)
+    return bench.compare(
+        row, lambda: _raw_insert(bench.scratch, None, insert), figure, warm_up=True
+    )
 
 
 def _with_ids(found: tuple[list[str], list[int]]) -> Any:

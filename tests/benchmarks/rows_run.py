@@ -44,7 +44,7 @@ def _run(bench: Bench, executor: str, function: Callable[[str], Any], count: int
     fk.pipeline("measured")(function)
 
     def figure() -> float:
-        with inputs.workspace(bench.folder):
+        with inputs.workspace(bench.scratch):
             fk.register_jobs(inputs.ids(count), "measured", name="inputs")
             taken = seconds(partial(fk.run_jobs, "measured", executor=executor))
             _check(count)
@@ -64,7 +64,7 @@ def cost_at_size(bench: Bench) -> list[Row]:
     """The same number of jobs is run in both, so that what a run costs once is in both."""
     large, count = bench.size(200_000, 1_000_000), bench.size(20_000, 50_000)
     fk.pipeline("trivial")(pipelines.trivial)
-    folder = inputs.copied(inputs.finished_jobs(bench.folder, large), bench.folder)
+    folder = inputs.copied(inputs.finished_jobs(bench.folder, large), bench.scratch)
     rounds = iter(range(bench.rounds + 1))
 
     def run(name: str) -> float:
@@ -72,7 +72,7 @@ def cost_at_size(bench: Bench) -> list[Row]:
         return seconds(partial(fk.run_jobs, "trivial", executor="threads"))
 
     def floor() -> float:
-        with inputs.workspace(bench.folder):
+        with inputs.workspace(bench.scratch):
             return run("alone")
 
     def figure() -> float:
@@ -92,7 +92,7 @@ def cost_at_size(bench: Bench) -> list[Row]:
 def start(bench: Bench) -> list[Row]:
     large, few = bench.size(200_000, 1_000_000), 10
     fk.pipeline("trivial")(pipelines.trivial)
-    folder = inputs.copied(inputs.finished_jobs(bench.folder, large), bench.folder)
+    folder = inputs.copied(inputs.finished_jobs(bench.folder, large), bench.scratch)
     rounds = iter(range(2 * bench.rounds + 2))
 
     def run() -> float:
@@ -100,7 +100,7 @@ def start(bench: Bench) -> list[Row]:
         return seconds(partial(fk.run_jobs, "trivial", executor="threads"))
 
     def floor() -> float:
-        with inputs.workspace(bench.folder):
+        with inputs.workspace(bench.scratch):
             return run()
 
     def figure() -> float:
@@ -121,9 +121,9 @@ def memory(bench: Bench) -> list[Row]:
     few, many = 10_000, bench.size(200_000, 1_000_000)
 
     def peak(count: int) -> float:
-        folder = inputs.copied(inputs.pending_jobs(bench.folder, count), bench.folder)
+        folder = inputs.copied(inputs.pending_jobs(bench.folder, count), bench.scratch)
         code = f"from tests.benchmarks import rows_run; rows_run.print_peak({str(folder)!r})"
-        return python_prints(code, bench.folder)
+        return python_prints(code, bench.scratch)
 
     row = Row(
         "memory",

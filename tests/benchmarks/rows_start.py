@@ -11,7 +11,7 @@ CLOCKED = "import time, {imports}; t = time.perf_counter(); {work}; print(time.p
 def import_and_bootstrap(bench: Bench) -> list[Row]:
     floor = "import pandas, sqlalchemy.orm, duckdb, duckdb_engine"
     code = "import foregsyte_kaggle as fk; fk.bootstrap()"
-    folder = inputs.copied(inputs.pending_jobs(bench.folder, 10), bench.folder)
+    folder = inputs.copied(inputs.pending_jobs(bench.folder, 10), bench.scratch)
     row = Row(
         "import", "import foregsyte_kaggle, then bootstrap", f"{floor} alone", bar=Bar(times=1.1)
     )
@@ -28,7 +28,7 @@ def import_and_bootstrap(bench: Bench) -> list[Row]:
 def bootstrap_at_head(bench: Bench) -> list[Row]:
     """The ledger's size is that of ``start``; each opening is in a process of its own."""
     count = bench.size(200_000, 1_000_000)
-    folder = inputs.copied(inputs.finished_jobs(bench.folder, count), bench.folder)
+    folder = inputs.copied(inputs.finished_jobs(bench.folder, count), bench.scratch)
     plain = CLOCKED.format(
         imports="duckdb", work="duckdb.connect('data/foregsyte.duckdb').execute('SELECT 1')"
     )
@@ -64,7 +64,7 @@ def first_result(bench: Bench) -> list[Row]:
 
 def _first_result(bench: Bench, *, registers: bool) -> Row:
     """The whole call of ``run_jobs`` for one job: its result is in the ledger and its worker gone."""
-    folder = inputs.copied(inputs.pending_jobs(bench.folder, 1_000), bench.folder)
+    folder = inputs.copied(inputs.pending_jobs(bench.folder, 1_000), bench.scratch)
     bare = "import tests.benchmarks.pipelines"
     before = "fk.register_jobs(inputs.ids(1_000), 'trivial', name='inputs')" if registers else ""
     ours = (

@@ -40,24 +40,24 @@ def ours(executor: str) -> Loaded:
 def sqlalchemy_commits() -> Loaded:
     """A session that commits each change of a status, as one would write it for a server's database."""
     from sqlalchemy import Integer, String, create_engine, select
-    from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+    from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 
     class Base(DeclarativeBase):
         pass
 
     class Item(Base):
         __tablename__ = "items"
-        item: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-        status: Mapped[str] = mapped_column(String, default="pending")
-        square: Mapped[int | None] = mapped_column(Integer)
+        item = mapped_column(Integer, primary_key=True, autoincrement=False)
+        status = mapped_column(String, default="pending")
+        square = mapped_column(Integer)
 
     engine = create_engine("duckdb:///items.duckdb")
 
     def run(items: int) -> None:
         is_new = not Path("items.duckdb").exists()
-        Base.metadata.create_all(engine, checkfirst=False) if is_new else None
         with Session(engine) as session:
             if is_new:
+                Base.metadata.create_all(engine, checkfirst=False)  # which duckdb-engine cannot do
                 session.add_all(Item(item=item) for item in range(items))
                 session.commit()
             waiting = select(Item.item).where(Item.status == "pending")
@@ -140,6 +140,6 @@ PEERS = {
     "sqlalchemy": Peer(
         "SQLAlchemy on a DuckDB table, a commit for each change of a status",
         sqlalchemy_commits,
-        "duckdb-engine",
+        "sqlalchemy",
     ),
 }
