@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,11 @@ def main() -> None:
     sizes = "full" if arguments.full else "small"
     report = {"machine": machine, "sizes": sizes, "rows": rows}
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
-    missed = sum(row["verdict"] != "ok" for row in rows)
-    print(f"{len(rows)} rows, {missed} not ok, in {time.monotonic() - begun:.0f} s; {path}")
+    verdicts = Counter(row["verdict"] for row in rows)
+    print(
+        f"{verdicts['ok']} ok, {verdicts['MISS']} missed, {verdicts['none']} without figures, in"
+        f" {time.monotonic() - begun:.0f} s; {path}"
+    )
 
 
 def measured(name: str, arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
