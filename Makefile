@@ -4,10 +4,13 @@ BIN := .venv/bin
 # The stamps say which extra is installed; they are older than pyproject.toml once it changes.
 TEST := .venv/.installed-test
 DEV := .venv/.installed-dev
+# What the benchmarks compare with has an environment of its own.
+PEER_BIN := .bench-venv/bin
+PEERS := joblib huey optuna datachain
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test test-all check fix migration wheel bench clean
+.PHONY: help quickstart test test-all check fix migration wheel bench bench-peers clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,11 +40,14 @@ migration: $(DEV)  ## Write a new migration: make migration name=add_x
 wheel: $(DEV)  ## Build dist/*.tar.gz, and from it dist/*.whl
 	$(BIN)/python -m build
 
-bench: $(DEV)  ## Run the benchmarks and print their numbers
-	$(BIN)/python tests/benchmarks/run.py
+bench: $(DEV)  ## Measure all beside its floor: 4 minutes; make bench args=--full for the table's sizes
+	$(BIN)/python -m tests.benchmarks $(args)
+
+bench-peers: $(PEER_BIN)/.installed  ## Measure what people use instead, with a crash half way and items that raise
+	$(PEER_BIN)/python -m tests.benchmarks.peers $(args)
 
 clean:  ## Remove what these commands made, the environments too; data/ stays
-	rm -rf .venv .nox dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .bench-venv .nox dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find foregsyte_kaggle migrations notebooks tests -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.installed-%: pyproject.toml
@@ -49,4 +55,11 @@ clean:  ## Remove what these commands made, the environments too; data/ stays
 	  { echo "foregsyte_kaggle needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@
+
+$(PEER_BIN)/.installed: pyproject.toml
+	$(PYTHON) -m venv .bench-venv
+	$(PEER_BIN)/python -m pip install --quiet --editable .
+	@for peer in $(PEERS); do $(PEER_BIN)/python -m pip install --quiet $$peer \
+	  || echo "$$peer cannot be installed here, so bench-peers has no figures of it" >&2; done
 	@touch $@

@@ -1,0 +1,94 @@
+"""Measure what the toolkit costs, each figure beside a floor measured in the same run.
+
+``make bench`` prints the table at small sizes, ``make bench args=--full`` at those that the bars are
+meant for. Nothing here is asserted: a machine is noisy, and only ratios of medians mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.machine import describe_machine, in_words
+from tests.benchmarks.measuring import ROOT, shown
+from tests.benchmarks.one import ROWS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument(
+        "--full", action="store_true", help="the table's sizes: takes an hour or so"
+    )
+    parser.add_argument("--only", nargs="+", choices=ROWS, metavar="NAME", help=", ".join(ROWS))
+    parser.add_argument("--repeat", type=int, default=5, help="how often each is measured; 5")
+    parser.add_argument("--json", type=Path, help="where to write the rows; a temporary file")
+    arguments = parser.parse_args()
+    machine = describe_machine()
+    print(in_words(machine), flush=True)
+    print(
+        f"{'full' if arguments.full else 'small'} sizes; medians of {arguments.repeat}", flush=True
+    )
+    begun, rows = time.monotonic(), []
+    with tempfile.TemporaryDirectory(prefix="foregsyte-bench-") as folder:
+        for name in arguments.only or ROWS:
+            for row in measured(name, arguments, Path(folder)):
+                rows.append(row)
+                print(line(row), flush=True)
+    path = arguments.json or Path(tempfile.mkstemp(prefix="foregsyte-bench-", suffix=".json")[1])
+    sizes = "full" if arguments.full else "small"
+    report = {"machine": machine, "sizes": sizes, "rows": rows}
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+    verdicts = Counter(row["verdict"] for row in rows)
+    print(
+        f"{verdicts['ok']} ok, {verdicts['MISS']} missed, {verdicts['none']} without figures, in"
+        f" {time.monotonic() - begun:.0f} s; {path}"
+    )
+
+
+def measured(name: str, arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    """Measure a row in a process of its own, so that none finds what another left in memory."""
+    out = folder / f"{name}.json"
+    command = [sys.executable, "-m", "tests.benchmarks.one", name, str(folder), str(out)]
+    command += ["--repeat", str(arguments.repeat), *(["--full"] if arguments.full else [])]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+        note = f"ended with {done.returncode}: {last}"
+        return [{"name": name, "work": name, "verdict": "none", "note": note}]
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return a row as text: verdict, work, figure, floor, ratio, bar."""
+    if row["verdict"] == "none":
+        return f"--    {row['name']}: {row['work']}: {row['note']}"
+    figure, floor = (shown(row[key], row["unit"]) for key in ("value", "floor_value"))
+    each = ""
+    if row["count"]:
+        low, high = (row[key] / row["count"] * 1e6 for key in ("floor_value", "value"))
+        each = f" ({high:,.1f} against {low:,.1f} µs each)"
+    note = f"; {row['note']}" if row["note"] else ""
+    return (
+        f"{row['verdict']:<5} {row['name']}: {row['work']}: {figure}; {row['floor']}: {floor}{each}; "
+        f"ratio {row['ratio']:.2f}, bar {row['bar']}{note}"
+    )
+
+
+if __name__ == "__main__":
+    main()

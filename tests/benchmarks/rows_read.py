@@ -1,0 +1,209 @@
+"""Reading: frames, pages of the job table, exports. Floors are plain duckdb on a copy of the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import foregsyte_kaggle as fk
+from foregsyte_kaggle.frames import JOB_COLUMNS
+from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.widgets.page import PageQuery
+from foregsyte_kaggle.widgets.paging import load_page
+from tests.benchmarks import inputs
+from tests.benchmarks.machine import forget_peak, peak_megabytes
+from tests.benchmarks.measuring import Bar, Bench, Row, python_prints, timed
+
+#: Ids and params as text, as the frame has them: .df() would make a Python object of each id.
+EXPRESSIONS = {
+    "job_id": "job_id::VARCHAR",
+    "run_id": "run_id::VARCHAR",
+    "params": "params::VARCHAR",
+    "duration_seconds": "epoch(finished_at - started_at)",
+}
+
+
+def jobs_frame(bench: Bench) -> list[Row]:
+    count = bench.size(200_000, 1_000_000)
+    made = inputs.finished_jobs(bench.folder, count)
+    columns = ", ".join(
+        f"{EXPRESSIONS[name]} AS {name}" if name in EXPRESSIONS else name for name in JOB_COLUMNS
+    )
+    row = Row(
+        "jobs_frame",
+        f"jobs_frame() of {count:,} jobs",
+        "duckdb's own .df() of the same columns",
+        bar=Bar(times=0.6),
+        count=count,
+    )
+    with (
+        inputs.plain(inputs.copied(made, bench.scratch)) as plain,
+        inputs.opened(inputs.copied(made, bench.scratch)),
+    ):
+        floor = timed(lambda: plain.sql(f"SELECT {columns} FROM jobs").df())
+        return [bench.compare(row, floor, timed(fk.jobs_frame), warm_up=True)]
+
+
+#: What the table shows of a job, in plain SQL.
+PAGE = """
+    SELECT job_id, status, pipeline_id, source, input_path, attempts, progress, error_type,
+           left(error_message, 2000), length(error_message), updated_at, started_at, finished_at
+    FROM jobs WHERE {where} ORDER BY {order} LIMIT 20 OFFSET {offset}
+"""
+
+
+def page(bench: Bench) -> list[Row]:
+    count = bench.size(200_000, 1_000_000)
+    made = inputs.finished_jobs(bench.folder, count)
+    last, middle = count // 20, count // 40
+    cases: dict[str, tuple[dict[str, Any], str]] = {
+        "the first": ({}, "true"),
+        "the middle one": ({"number": middle}, "true"),
+        "the last": ({"number": last}, "true"),
+        "failed jobs": ({"statuses": (JobStatus.failed,)}, "status = 'failed'"),
+        "the last of failed jobs": (
+            {"statuses": (JobStatus.failed,), "number": last // 20},
+            "status = 'failed'",
+        ),
+        "pending jobs, of which there are none": (
+            {"statuses": (JobStatus.pending,)},
+            "status = 'pending'",
+        ),
+        "one source": ({"source": "later", "number": last // 4}, "source = 'later'"),
+    }
+    with (
+        inputs.plain(inputs.copied(made, bench.scratch)) as plain,
+        inputs.opened(inputs.copied(made, bench.scratch)) as ours,
+    ):
+        rows = [
+            _page(bench, plain, ours, f"{what}, {count:,} jobs", asked, where)
+            for what, (asked, where) in cases.items()
+        ]
+    if not {"sort", "search"} & {field.name for field in fields(PageQuery)}:
+        rows.append(
+            Row("page", "one page of the table: other sorts, and search", note="not there yet")
+        )
+    return rows
+
+
+def _page(
+    bench: Bench, plain: Any, ours: fk.Workspace, what: str, asked: dict[str, Any], where: str
+) -> Row:
+    query = PageQuery(**asked)
+    rows = PAGE.format(where=where, order="position", offset=(query.number - 1) * query.page_size)
+
+    def floor() -> None:
+        plain.execute("SELECT status, count(*) FROM jobs GROUP BY status").fetchall()
+        plain.execute(rows).fetchall()
+
+    row = Row(
+        "page",
+        f"one page of the table: {what}",
+        "the same SQL in plain duckdb: counts, ORDER BY, LIMIT, OFFSET",
+        bar=Bar(times=1.5, at_most=0.1),
+    )
+    return bench.compare(
+        row, timed(floor), timed(partial(load_page, ours.database, query)), warm_up=True
+    )
+
+
+def results_frame(bench: Bench) -> list[Row]:
+    count = bench.size(1_000_000, 10_000_000)
+    made = inputs.jobs_with_results(bench.folder, count)
+    row = Row(
+        "results_frame",
+        f"results_frame() of {count:,} result rows",
+        "a raw duckdb scan to Arrow to pandas",
+        bar=Bar(times=1.2),
+        count=count,
+    )
+    with (
+        inputs.plain(inputs.copied(made, bench.scratch)) as plain,
+        inputs.opened(inputs.copied(made, bench.scratch)),
+    ):
+        scan = "SELECT * REPLACE (job_id::VARCHAR AS job_id) FROM results.ten_rows"
+
+        def floor() -> Any:
+            return plain.sql(scan).to_arrow_table().to_pandas(types_mapper=_text_types().get)
+
+        return [
+            bench.compare(
+                row, timed(floor), timed(partial(fk.results_frame, "ten_rows")), warm_up=True
+            )
+        ]
+
+
+def export(bench: Bench) -> list[Row]:
+    if not hasattr(fk, "export_results"):
+        return [Row("export", "export_results to Parquet and to CSV", note="not there yet")]
+    count = bench.size(1_000_000, 10_000_000)
+    made = inputs.jobs_with_results(bench.folder, count)
+    with (
+        inputs.plain(inputs.copied(made, bench.scratch)) as plain,
+        inputs.opened(inputs.copied(made, bench.scratch)),
+    ):
+        rows = [_export(bench, plain, count, suffix) for suffix in ("parquet", "csv")]
+    return [*rows, _export_memory(bench, count)]
+
+
+def _export(bench: Bench, plain: Any, count: int, suffix: str) -> Row:
+    raw, path = bench.scratch / f"raw.{suffix}", bench.scratch / f"exported.{suffix}"
+    row = Row(
+        "export",
+        f"export_results of {count:,} result rows to {suffix}",
+        "a raw COPY of the result table",
+        bar=Bar(times=1.2),
+        count=count,
+    )
+    return bench.compare(
+        row,
+        timed(
+            lambda: plain.execute(f"COPY results.ten_rows TO '{raw}' (FORMAT {suffix})").fetchall()
+        ),
+        timed(lambda: fk.export_results("ten_rows", path)),
+        warm_up=True,
+    )
+
+
+def _export_memory(bench: Bench, count: int) -> Row:
+    def peak(rows: int) -> float:
+        folder = inputs.copied(inputs.jobs_with_results(bench.folder, rows), bench.scratch)
+        code = f"from tests.benchmarks import rows_read; rows_read.print_peak({str(folder)!r})"
+        return python_prints(code, bench.scratch)
+
+    row = Row(
+        "export",
+        f"peak memory while exporting {count:,} result rows to parquet",
+        f"the same with {count // 10:,}",
+        bar=Bar(times=1.2, unit="MB"),
+    )
+    return bench.compare(row, partial(peak, count // 10), partial(peak, count))
+
+
+def print_peak(folder: str) -> None:
+    """Export the results of a workspace, and print the most memory that took."""
+    fk.pipeline("ten_rows")(lambda _text: None)
+    with inputs.opened(Path(folder)):
+        forget_peak()
+        fk.export_results("ten_rows", Path(folder) / "exported.parquet")
+        print(peak_megabytes())
+
+
+def _text_types() -> dict[Any, Any]:
+    """Return what makes text of Arrow the fastest text of this pandas, as pandas 3 does by itself."""
+    import pandas as pd
+    import pyarrow as pa
+
+    if int(pd.__version__.partition(".")[0]) >= 3:
+        return {}
+    return {pa.string(): pd.StringDtype("pyarrow_numpy")}
+
+
+ROWS = {
+    "jobs_frame": jobs_frame,
+    "page": page,
+    "results_frame": results_frame,
+    "export": export,
+}
