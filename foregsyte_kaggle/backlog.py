@@ -16,7 +16,7 @@ from foregsyte_kaggle.worker import Task
 __all__ = ["Backlog", "Mark"]
 
 #: Jobs shorter than this travel in chunks.
-SHORT_JOB_SECONDS = 0.005
+SHORT_JOB_SECONDS = 0.01
 CHUNK_SECONDS = 0.1
 CHUNK_JOBS = 1024
 #: A batch looks past so many jobs with other params for more of its own.

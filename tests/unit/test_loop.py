@@ -456,6 +456,25 @@ def test_worker_at_a_long_job_gets_nothing_to_wait_behind_it(
     assert submitted[8] == submitted[18]
 
 
+def test_long_job_by_itself_is_measured_when_it_ends_and_not_before(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else jobs of some seconds would seem short, and others wait behind them."""
+    add_jobs(12)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        (task,) = chunk.tasks
+        return [Part(chunk, [], 0), Done(chunk, [completed(task, 5.0)])]
+
+    run = Run(database, answer)
+    measured: list[list[float]] = []
+    monkeypatch.setattr(
+        backlog.Backlog, "measure", lambda _self, _id, seconds: measured.append(seconds)
+    )
+    assert run.loop.run() == "finished"
+    assert measured == [[5.0]] * 12
+
+
 def test_job_that_kills_after_its_chunk_gave_back_the_others_is_the_only_one_tried_again(
     database: Database,
 ) -> None:
