@@ -31,7 +31,6 @@ from foregsyte_kaggle.models import Job, JobStatus
 pytestmark = pytest.mark.integration
 
 Persisted = Callable[[Path | None, str], list[tuple[Any, ...]]]
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 ROOT = Path(__file__).parents[2]
 STORED = sorted(Path(__file__).parent.glob("ledgers/[0-9]*.duckdb.gz"))
@@ -617,21 +616,22 @@ def test_the_shell_writes_sql_that_makes_the_same_schema(
     assert made == dump_database(fk.bootstrap().database)
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the command for a new migration needs, with that migration in it."""
+    made = tmp_path / "checkout"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "migrations", made / "migrations", ignore=ignored)
+    for name in ("alembic.ini", "pyproject.toml"):
+        shutil.copy(ROOT / name, made)
+    done = real_shell(made, "revision", "-m", "add x", config=made / "alembic.ini")
+    assert done.returncode == 0, done.stderr
+    return made
+
+
 def test_the_shell_writes_a_new_revision_from_the_template(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_python: Run
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkout: Path
 ) -> None:
-    checkout = tmp_path / "checkout"
-    shutil.copytree(
-        ROOT / "migrations",
-        checkout / "migrations",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    shutil.copy(ROOT / "alembic.ini", checkout)
-    run_python(
-        "import os, runpy, sys; os.chdir('checkout'); sys.argv[0] = 'alembic';"
-        " runpy.run_module('alembic', run_name='__main__')",
-        *("revision", "-m", "add x"),
-    )
     *_, file = sorted((checkout / "migrations" / "versions").glob("*.py"))
     assert re.fullmatch(r"\d{12}_add_x\.py", file.name)
     text = file.read_text()
@@ -651,10 +651,26 @@ def test_the_shell_writes_a_new_revision_from_the_template(
         schema.revision_chain.cache_clear()
 
 
-def real_shell(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def test_a_new_revision_passes_the_checks_and_keeps_its_imports_when_they_fix(
+    checkout: Path,
+) -> None:
+    pytest.importorskip("ruff", reason="the checks need ruff")
+    *_, file = sorted((checkout / "migrations" / "versions").glob("*.py"))
+    text = file.read_text()
+    for check in (("check",), ("format", "--check"), ("check", "--fix")):
+        command = [sys.executable, "-m", "ruff", *check, "--no-cache", str(file)]
+        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        assert file.read_text() == text
+    assert "import sqlalchemy as sa\nfrom alembic import op\n" in text
+
+
+def real_shell(
+    folder: Path, *arguments: str, config: Path = ROOT / "alembic.ini"
+) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder, as a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "alembic", "-c", str(ROOT / "alembic.ini"), *arguments],
+        [sys.executable, "-m", "alembic", "-c", str(config), *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
