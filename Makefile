@@ -36,6 +36,7 @@ fix: $(DEV)  ## Fix what lint and formatting can fix
 migration: $(DEV)  ## Write a new migration: make migration name=add_x
 	@test -n "$(name)" || { echo "say what it does: make migration name=add_x" >&2; exit 1; }
 	$(BIN)/alembic revision -m "$(name)"
+	$(BIN)/ruff format --quiet migrations/versions
 
 wheel: $(DEV)  ## Build dist/*.tar.gz, and from it dist/*.whl
 	$(BIN)/python -m build

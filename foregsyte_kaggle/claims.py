@@ -117,8 +117,10 @@ class Claims:
 
     def _begin_pass(self) -> bool:
         while self._at < len(self._selections):
-            extent = ledger.pending_jobs(self._database, self._selections[self._at][0])
+            selection, _ = self._selections[self._at]
+            extent = ledger.pending_jobs(self._database, selection)
             if extent is not None:
+                ledger.remove_leftovers(self._database, selection)
                 self._interrupted = extent.jobs == extent.interrupted
                 self._in_groups = self._interrupted and extent.once > SUSPECTS
                 self._next, self._last = extent.first, extent.last

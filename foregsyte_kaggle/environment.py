@@ -8,8 +8,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import platform
 import sys
+import sysconfig
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "BATCH_SESSIONS",
@@ -17,7 +21,9 @@ __all__ = [
     "gpu_ids",
     "is_interactive",
     "memory_bytes",
+    "package_version",
     "session_age_seconds",
+    "session_facts",
     "session_kind",
     "session_limit_seconds",
 ]
@@ -40,6 +46,27 @@ def session_kind() -> str:
     if run_type:
         return "kaggle-interactive" if run_type == "Interactive" else "kaggle-batch"
     return "local"
+
+
+def session_facts() -> dict[str, Any]:
+    """Return where a run works, as the ledger notes it: no names, no paths, no variable's value."""
+    return {
+        "session": session_kind(),
+        "python": platform.python_version(),
+        "platform": sysconfig.get_platform(),
+        "cpu_count": cpu_count(),
+    }
+
+
+@cache
+def package_version() -> str | None:
+    """Return the installed version of this package; None where it runs from a folder on the path."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("foregsyte-kaggle")
+    except PackageNotFoundError:
+        return None
 
 
 def is_interactive() -> bool:

@@ -177,11 +177,6 @@ class Loop:
         """Whether ``stop`` was called."""
         return self._is_stopping
 
-    @property
-    def first_error(self) -> Ended | None:
-        """The failure that ended a run with ``on_error="raise"``."""
-        return self._first_error
-
     def drain(self) -> None:
         """Record what still came back after the engine was closed."""
         while True:

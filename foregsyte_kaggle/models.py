@@ -46,13 +46,9 @@ class JobStatus(str, enum.Enum):
     failed = "failed"
     """Every try ended in an error; ``retry_jobs`` makes it pending again."""
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether a run has nothing more to do with it: completed or failed."""
-        return self in (JobStatus.completed, JobStatus.failed)
 
-
-#: The moves that a job may make, each by one function of ``ledger``. All others are refused.
+#: The moves that a job may make; all others are refused. Nothing here reads it: the WHERE clauses of
+#: ``ledger`` make the moves, and a test tries each of its functions from each status against this table.
 ALLOWED_MOVES = frozenset(
     {
         (JobStatus.pending, JobStatus.running),  # claim
@@ -182,10 +178,11 @@ class RunRecord(Base):
     started_at: Mapped[datetime] = mapped_column(DateTime, default=utc_now)
     finished_at: Mapped[datetime | None] = mapped_column(DateTime)
     ended_by: Mapped[str | None] = mapped_column(String)
-    """finished, limit, stopped, error, or died; None while it runs."""
+    """finished, limit, time_limit, stopped, error, or died; None while it runs."""
     completed: Mapped[int | None] = mapped_column(BigInteger)
     failed: Mapped[int | None] = mapped_column(BigInteger)
     environment: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """Where it worked: ``session``, ``python``, ``platform``, ``cpu_count``."""
     package_version: Mapped[str | None] = mapped_column(String)
 
 

@@ -21,13 +21,16 @@ from foregsyte_kaggle.workspace import (
 
 __all__ = ["bootstrap", "prepare_ledger"]
 
+#: So many tables that are not the ledger's does the message name.
+SHOWN_TABLES = 5
+
 
 def bootstrap(directory: str | Path | None = None) -> Workspace:
     """Open or create the workspace of a directory and make it the active one.
 
     Creates ``data/foregsyte.duckdb``, upgrades it to the newest revision (keeping a copy of a ledger
     that has jobs), and puts jobs that a dead session left running back to pending. Calling it again
-    changes nothing.
+    changes nothing. A DuckDB file with other tables in that place keeps them, and gets the ledger's beside.
 
     Parameters
     ----------
@@ -100,7 +103,16 @@ def _upgrade(database: Database) -> None:
     if database.path is not None and before is not None and ledger.has_jobs(database):
         copy = keep_copy(database, before)
         say(f"upgrading the ledger from revision {before}; its copy is {copy}")
+    others = schema.other_tables(database) if before is None else []
     schema.upgrade(database)
+    if others:
+        shown = [repr(name if len(name) <= 40 else f"{name[:40]}…") for name in others]
+        if len(shown) > SHOWN_TABLES:
+            shown[SHOWN_TABLES:] = ["…"]
+        count = counted(len(others), "other table")
+        say(
+            f"{database.path} has {count} in it already ({', '.join(shown)}); the ledger's were added beside"
+        )
 
 
 def _describe(counts: dict[str, int]) -> str:

@@ -115,6 +115,7 @@ def _write(
                 f"somebody else changed {notices.counted(len(group) - written, 'job')} of run {run_id} meanwhile; "
                 "nothing of this group was written"
             )
+        # At the first try there are none: claims begin with ledger.remove_leftovers.
         again = [ended for ended in group if ended.attempt > 1]
         for pipeline_id, made in batches.items():
             replaced = [ended.job_id for ended in again if ended.pipeline_id == pipeline_id]

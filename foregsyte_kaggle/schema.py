@@ -23,6 +23,7 @@ __all__ = [
     "current_revision",
     "head_revision",
     "migrations_directory",
+    "other_tables",
     "upgrade",
 ]
 
@@ -71,6 +72,17 @@ def current_revision(database: Database) -> str | None:
                 "make it. Call bootstrap() on another directory, or move the file away."
             )
     return str(found[0][0]) if found else None
+
+
+def other_tables(database: Database) -> list[str]:
+    """Return the tables of a file without a revision that are not what a downgrade left there."""
+    with database.reading() as cursor:
+        rows = cursor.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE NOT internal AND NOT temporary"
+            " AND database_name = current_database() AND schema_name <> 'results'"
+            " AND table_name <> 'alembic_version' ORDER BY table_name"
+        ).fetchall()
+    return [name for (name,) in rows]
 
 
 def check_revision(database: Database) -> bool:

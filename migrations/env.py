@@ -12,10 +12,9 @@ from alembic.ddl.impl import DefaultImpl
 
 from foregsyte_kaggle import models, schema  # noqa: F401  (models fills the metadata)
 from foregsyte_kaggle.database import LEDGER_FILE, Base, Database, borrowed_database
+from foregsyte_kaggle.errors import ForegsyteError
 from foregsyte_kaggle.ledger import has_jobs
 from foregsyte_kaggle.transfer import keep_copy
-
-READS_ONLY = object()
 
 config = context.config
 target_metadata = Base.metadata
@@ -47,30 +46,32 @@ def run_migrations_online() -> None:
         _run(connection)
         return
     file = Path(context.get_x_argument(as_dictionary=True).get("ledger", LEDGER_FILE))
-    destination = _destination()
-    if destination is READS_ONLY and not file.exists():
+    if not file.exists() and not _may_change_it():
         _run_alone(Database(None))
         return
     with borrowed_database(file) as database:
+        schema.check_revision(database)
         before = schema.current_revision(database)
-        if (
-            destination is not READS_ONLY
-            and before not in (None, destination)
-            and has_jobs(database)
-        ):
+        if before is not None and _may_change_it() and _has_steps(database) and has_jobs(database):
             print(f"a copy of {file} at revision {before} is {keep_copy(database, before)}")
         _run_alone(database)
 
 
-def _destination() -> object:
-    """Return the revision asked for, None for base, READS_ONLY for commands such as `current`."""
+def _may_change_it() -> bool:
+    """Whether the command takes a revision to go to, unlike `current`."""
     try:
-        found = context.get_revision_argument()
+        context.get_revision_argument()
     except KeyError:
-        return READS_ONLY
-    if isinstance(found, tuple):  # of `heads`, of which there is one
-        found = found[0] if found else None
-    return found or None
+        return False
+    return True
+
+
+def _has_steps(database: Database) -> bool:
+    """Whether the command will change the revision; Alembic refuses one that is unknown."""
+    with database.engine.connect() as connection:
+        context.configure(connection=connection)
+        migration = context.get_context()
+        return bool(list(migration.opts["fn"](migration.get_current_heads(), migration)))
 
 
 def _run_alone(database: Database) -> None:
@@ -90,4 +91,9 @@ if config.config_file_name and config.cmd_opts is not None:  # called from the s
 if context.is_offline_mode():
     run_migrations_offline()
 else:
-    run_migrations_online()
+    try:
+        run_migrations_online()
+    except ForegsyteError as error:
+        if config.cmd_opts is None or config.cmd_opts.raiseerr:
+            raise
+        raise SystemExit(str(error)) from None  # the shell is told what and why, not where

@@ -13,10 +13,10 @@ ${imports if imports else ""}
 # All pending revisions run in one transaction, in which DuckDB before 2.0 cannot alter a table after an
 # UPDATE or DELETE of it: change tables here, and fill old rows where a session opens the ledger.
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
+revision = ${repr(up_revision).replace("'", '"')}
+down_revision = ${repr(down_revision).replace("'", '"')}
+branch_labels = ${repr(branch_labels).replace("'", '"')}
+depends_on = ${repr(depends_on).replace("'", '"')}
 
 
 def upgrade() -> None:

@@ -15,6 +15,7 @@ from foregsyte_kaggle.ledger.claiming import (
     pending_jobs,
 )
 from foregsyte_kaggle.ledger.ending import record, release, set_progress
+from foregsyte_kaggle.ledger.leftovers import remove_leftovers
 from foregsyte_kaggle.ledger.retrying import rerun_changed, retry_jobs
 from foregsyte_kaggle.ledger.sessions import (
     Recovery,
@@ -46,6 +47,7 @@ __all__ = [
     "record",
     "recover",
     "release",
+    "remove_leftovers",
     "rerun_changed",
     "retry_jobs",
     "set_progress",

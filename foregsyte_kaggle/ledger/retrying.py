@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["rerun_changed", "retry_jobs"]
 
+#: What it takes to make a finished job pending again.
+RETRY = (
+    "UPDATE jobs SET status = 'pending', interruptions = 0, progress = NULL, error_type = NULL,"
+    f" error_message = NULL, finished_at = NULL, updated_at = {NOW}"
+)
+
 
 def retry_jobs(
     pipeline_id: str | None = None,
@@ -100,14 +106,8 @@ def retry_jobs(
         conditions.append("job_id IN (SELECT unnest($job_ids))")
         parameters["job_ids"] = some(as_uuid(job_id) for job_id in job_ids)
     with database.transaction() as connection:
-        return int(
-            connection.execute(
-                "UPDATE jobs SET status = 'pending', interruptions = 0, progress = NULL,"
-                " error_type = NULL, error_message = NULL, finished_at = NULL,"
-                f" updated_at = {NOW} WHERE {' AND '.join(conditions)}",
-                parameters,
-            ).fetchall()[0][0]
-        )
+        statement = f"{RETRY} WHERE {' AND '.join(conditions)}"
+        return int(connection.execute(statement, parameters).fetchall()[0][0])
 
 
 def _check_registered(database: Database, pipeline_id: str | None, source: str | None) -> None:
@@ -132,8 +132,6 @@ def _check_registered(database: Database, pipeline_id: str | None, source: str |
 def rerun_changed(connection: DuckDBPyConnection, staged: str) -> None:
     """Put finished jobs of a staged registration whose input changed back to pending."""
     connection.execute(
-        "UPDATE jobs SET status = 'pending', interruptions = 0, progress = NULL,"
-        " error_type = NULL, error_message = NULL, finished_at = NULL,"
-        f" updated_at = {NOW} FROM {staged} WHERE {staged}.job_id = jobs.job_id"
+        f"{RETRY} FROM {staged} WHERE {staged}.job_id = jobs.job_id"
         f" AND {staged}.changed AND jobs.status IN ('completed', 'failed')"
     ).fetchall()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from foregsyte_kaggle.environment import package_version, session_facts
 from foregsyte_kaggle.ledger.claiming import number_jobs
 from foregsyte_kaggle.ledger.ending import put_back
 from foregsyte_kaggle.ledger.sql import NOW, of_dead_runs, some
@@ -45,14 +47,8 @@ class Recovery:
 
 def begin_session(database: Database) -> None:
     """Note in ``ledger_info`` that this process opened the ledger."""
-    from importlib.metadata import PackageNotFoundError, version
-
     import duckdb
 
-    try:
-        package = version("foregsyte-kaggle")
-    except PackageNotFoundError:  # run from a folder on the path
-        package = None
     with database.transaction() as connection:
         number_jobs(connection)
         connection.execute(
@@ -63,7 +59,7 @@ def begin_session(database: Database) -> None:
                    coalesce(max(generation), 0) + 1, {NOW}, $package, $duckdb
             FROM ledger_info
             """,
-            {"package": package, "duckdb": duckdb.__version__},
+            {"package": package_version(), "duckdb": duckdb.__version__},
         )
 
 
@@ -123,17 +119,20 @@ def begin_run(
     *,
     alive: Iterable[uuid.UUID],
 ) -> None:
-    """Note that a run began, after what ``settle`` does."""
+    """Note that a run began, and where; after what ``settle`` does."""
     with database.transaction() as connection:
         _settle(connection, {"alive": some(alive)})
         connection.execute(
-            "INSERT INTO runs (run_id, pipeline_id, executor, workers, started_at)"
-            f" VALUES ($run_id, $pipeline_id, $executor, $workers, {NOW})",
+            "INSERT INTO runs (run_id, pipeline_id, executor, workers, started_at, environment,"
+            " package_version)"
+            f" VALUES ($run_id, $pipeline_id, $executor, $workers, {NOW}, $environment, $package)",
             {
                 "run_id": run_id,
                 "pipeline_id": pipeline_id,
                 "executor": executor,
                 "workers": workers,
+                "environment": json.dumps(session_facts()),
+                "package": package_version(),
             },
         ).fetchall()
 

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import alembic.command
 import duckdb
 import pytest
 import sqlalchemy.exc
 
 import foregsyte_kaggle as fk
+from foregsyte_kaggle import schema
 from foregsyte_kaggle.database import open_database
 from foregsyte_kaggle.errors import (
     ForegsyteError,
@@ -268,6 +270,50 @@ def test_a_foreign_duckdb_file_with_a_table_that_a_migration_makes_is_left_alone
     bootstrap_fails(tmp_path, LedgerError, "cannot", '"runs" already exists')
     with duckdb.connect(str(file)) as connection:
         assert connection.execute("SHOW TABLES").fetchall() == [("runs",)]
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        (["trees"], "has 1 other table in it already ('trees'); the ledger's were added beside"),
+        (
+            ["a\nb", "c" * 50, "d", "e", "f", "g", "h"],
+            f"has 7 other tables in it already ('a\\nb', '{'c' * 40}…', 'd', 'e', 'f', …); the ledger's",
+        ),
+    ],
+    ids=["one", "many"],
+)
+def test_a_foreign_duckdb_file_with_other_tables_keeps_them_and_is_said_once_to_have_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tables: list[str], said: str
+) -> None:
+    file = tmp_path / "data" / "foregsyte.duckdb"
+    file.parent.mkdir()
+    with duckdb.connect(str(file)) as connection:
+        for name in tables:
+            connection.execute(f'CREATE TABLE "{name}" AS SELECT 1 AS id')
+    workspace = fk.bootstrap(tmp_path)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"foregsyte: {file} {said}")
+    assert second == f"foregsyte: opened {file}: no jobs yet"
+    for name in tables:
+        assert len(fk.sql(f'FROM "{name}"', workspace=workspace)) == 1
+    workspace.close()
+    fk.bootstrap(tmp_path)
+    assert "other table" not in capsys.readouterr().out
+
+
+def test_a_ledger_that_was_taken_down_to_base_is_not_said_to_have_other_tables(
+    tmp_path: Path, ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.txt").touch()
+    fk.register_jobs([tmp_path / "x.txt"], "file_info", workspace=fk.bootstrap(tmp_path))
+    fk.run_jobs("file_info", executor="inline", progress=False)
+    fk.bootstrap(tmp_path).close()
+    os.chdir(tmp_path)
+    alembic.command.downgrade(schema.alembic_config(), "base")
+    fk.bootstrap(tmp_path)
+    assert fk.sql("SELECT count(*) FROM results.file_info").iloc[0, 0] >= 1
+    assert "other table" not in capsys.readouterr().out
 
 
 # Another version

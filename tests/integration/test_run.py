@@ -11,16 +11,19 @@ import sys
 import textwrap
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import alembic.command
 import pandas as pd
 import pytest
+from sqlalchemy import delete
 
 import foregsyte_kaggle as fk
-from foregsyte_kaggle import ledger
+from foregsyte_kaggle import ledger, schema
 from foregsyte_kaggle.errors import (
     InvalidArgumentError,
     LedgerError,
@@ -104,6 +107,74 @@ def test_results_attempts_and_jobs_tell_the_same(run: Callable[..., fk.Run]) -> 
     now = pd.Timestamp.now(tz="UTC")
     assert ((now - attempts.started_at) < pd.Timedelta(minutes=10)).all()
     assert (attempts.started_at <= now).all()
+
+
+def downgraded_to_base() -> None:
+    alembic.command.downgrade(schema.alembic_config(), "base")
+    fk.register_jobs("inputs", "p", workspace=fk.bootstrap())
+
+
+def downgraded_to_the_first_revision() -> None:
+    alembic.command.downgrade(schema.alembic_config(), "5c1f7a0b3d21")
+    fk.retry_jobs(status="completed", workspace=fk.bootstrap())
+
+
+def deleted() -> None:
+    with fk.SessionLocal() as session:
+        session.execute(delete(Job))
+        session.commit()
+    fk.register_jobs("inputs", "p")
+
+
+@pytest.mark.parametrize(
+    "come_back", [downgraded_to_base, downgraded_to_the_first_revision, deleted]
+)
+def test_job_that_went_and_came_back_has_the_results_of_its_new_try_only(
+    workspace: Workspace, come_back: Callable[[], None]
+) -> None:
+    fk.pipeline("p")(lambda path: [{"name": path.name}] * 2)
+    fk.register_jobs(make_inputs(3), "p")
+    fk.run_jobs("p", executor="inline", progress=False)
+    come_back()
+    fk.run_jobs("p", executor="inline", progress=False)
+    assert len(fk.results_frame("p")) == 6
+    assert query("SELECT count(*) FROM results.p") == [(6,)]
+    assert query("SELECT attempt, count(*) FROM job_attempts GROUP BY ALL") == [(1, 3)]
+
+
+def test_job_made_by_hand_with_the_id_of_a_deleted_one_has_its_own_results_only(
+    workspace: Workspace,
+) -> None:
+    fk.pipeline("p")(lambda path: {"name": path.name})
+    job_id = uuid.uuid4()
+    for name in ("before", "after"):
+        Path(name).touch()
+        with fk.SessionLocal() as session:
+            session.execute(delete(Job))
+            session.add(Job(job_id=job_id, pipeline_id="p", input_path=name, position=1))
+            session.commit()
+        fk.run_jobs("p", executor="inline", progress=False)
+    assert query("SELECT name FROM results.p") == [("after",)]
+    assert len(fk.attempts_frame()) == 1
+
+
+def test_job_that_is_deleted_and_registered_again_while_its_run_works_has_one_result(
+    workspace: Workspace,
+) -> None:
+    # Both are in the run's second pass, so each pass has to look for what is left.
+    @fk.pipeline("p")
+    def again(path: Path) -> dict[str, str]:
+        if path.name == "1.txt" and not Path("done").exists():
+            Path("done").touch()
+            with workspace.database.transaction() as connection:
+                connection.execute("DELETE FROM jobs WHERE input_path = '0.txt'").fetchall()
+            fk.register_jobs("inputs", "p")
+        return {"name": path.name}
+
+    fk.register_jobs(make_inputs(2), "p")
+    fk.run_jobs("p", limit=1, executor="inline", progress=False)
+    fk.run_jobs("p", executor="inline", progress=False)
+    assert sorted(query("SELECT name FROM results.p")) == [("0.txt",), ("1.txt",)]
 
 
 def test_failures_cost_their_job_alone_and_are_counted_by_kind(

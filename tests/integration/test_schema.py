@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import gzip
+import os
 import re
 import shutil
 import subprocess
@@ -24,13 +25,12 @@ import foregsyte_kaggle as fk
 from foregsyte_kaggle import database as databases
 from foregsyte_kaggle import schema
 from foregsyte_kaggle.database import Base, Database, open_database
-from foregsyte_kaggle.errors import LedgerError, LedgerLockedError, LedgerVersionError
+from foregsyte_kaggle.errors import LedgerError, LedgerVersionError
 from foregsyte_kaggle.models import Job, JobStatus
 
 pytestmark = pytest.mark.integration
 
 Persisted = Callable[[Path | None, str], list[tuple[Any, ...]]]
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 ROOT = Path(__file__).parents[2]
 STORED = sorted(Path(__file__).parent.glob("ledgers/[0-9]*.duckdb.gz"))
@@ -593,6 +593,8 @@ def test_the_shell_keeps_a_copy_of_a_ledger_with_jobs_when_its_revision_changes(
     shell("upgrade", "heads")
     shell("current")
     assert list((in_folder / "data" / "backups").iterdir()) == [first]
+    shell("downgrade", HEAD)
+    assert list((in_folder / "data" / "backups").iterdir()) == [first]
     shell("downgrade", "base")
     copies = set((in_folder / "data" / "backups").iterdir())
     assert len(copies) == 2
@@ -614,21 +616,22 @@ def test_the_shell_writes_sql_that_makes_the_same_schema(
     assert made == dump_database(fk.bootstrap().database)
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the command for a new migration needs, with that migration in it."""
+    made = tmp_path / "checkout"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "migrations", made / "migrations", ignore=ignored)
+    for name in ("alembic.ini", "pyproject.toml"):
+        shutil.copy(ROOT / name, made)
+    done = real_shell(made, "revision", "-m", "add x", config=made / "alembic.ini")
+    assert done.returncode == 0, done.stderr
+    return made
+
+
 def test_the_shell_writes_a_new_revision_from_the_template(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_python: Run
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkout: Path
 ) -> None:
-    checkout = tmp_path / "checkout"
-    shutil.copytree(
-        ROOT / "migrations",
-        checkout / "migrations",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    shutil.copy(ROOT / "alembic.ini", checkout)
-    run_python(
-        "import os, runpy, sys; os.chdir('checkout'); sys.argv[0] = 'alembic';"
-        " runpy.run_module('alembic', run_name='__main__')",
-        *("revision", "-m", "add x"),
-    )
     *_, file = sorted((checkout / "migrations" / "versions").glob("*.py"))
     assert re.fullmatch(r"\d{12}_add_x\.py", file.name)
     text = file.read_text()
@@ -648,21 +651,97 @@ def test_the_shell_writes_a_new_revision_from_the_template(
         schema.revision_chain.cache_clear()
 
 
-def test_the_command_upgrades_a_ledger_from_a_real_shell(tmp_path: Path, run_python: Run) -> None:
-    done = run_python(
-        "import runpy, sys; sys.argv[0] = 'alembic'; runpy.run_module('alembic', run_name='__main__')",
-        *("-c", str(ROOT / "alembic.ini"), "upgrade", "head"),
+def test_a_new_revision_passes_the_checks_and_keeps_its_imports_when_they_fix(
+    checkout: Path,
+) -> None:
+    pytest.importorskip("ruff", reason="the checks need ruff")
+    *_, file = sorted((checkout / "migrations" / "versions").glob("*.py"))
+    text = file.read_text()
+    for check in (("check",), ("format", "--check"), ("check", "--fix")):
+        command = [sys.executable, "-m", "ruff", *check, "--no-cache", str(file)]
+        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        assert file.read_text() == text
+    assert "import sqlalchemy as sa\nfrom alembic import op\n" in text
+
+
+def real_shell(
+    folder: Path, *arguments: str, config: Path = ROOT / "alembic.ini"
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "alembic", "-c", str(config), *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
+
+
+def test_the_command_upgrades_a_ledger_from_a_real_shell(tmp_path: Path) -> None:
+    done = real_shell(tmp_path, "upgrade", "head")
+    assert done.returncode == 0
     assert f"Running upgrade  -> {FIRST}, create_job_table" in done.stderr
     assert ask(ledger_in(tmp_path), "FROM alembic_version") == [(HEAD,)]
 
 
-def test_the_shell_says_which_process_holds_the_ledger(
-    in_folder: Path, hold_ledger: Callable[[Path], subprocess.Popen[str]]
+def locked(file: Path, hold: Callable[[Path], subprocess.Popen[str]]) -> str:
+    return f"locked by process {hold(file.parents[1]).pid}, most likely another notebook's kernel"
+
+
+def truncated(file: Path, _: object) -> str:
+    file.write_bytes(file.read_bytes()[:5000])
+    return "is truncated or damaged"
+
+
+def of_a_newer_version(file: Path, _: object) -> str:
+    ask(file, "UPDATE alembic_version SET version_num = 'abcdef012345'")
+    return (
+        f"(its newest is {HEAD}). A newer version wrote it: run `pip install -U foregsyte-kaggle`"
+    )
+
+
+@pytest.mark.parametrize("arguments", [("upgrade", "head"), ("downgrade", "base"), ("current",)])
+@pytest.mark.parametrize("spoil", [locked, truncated, of_a_newer_version])
+def test_the_shell_says_in_one_line_what_is_wrong_with_a_ledger_and_copies_nothing(
+    tmp_path: Path,
+    hold_ledger: Callable[[Path], subprocess.Popen[str]],
+    spoil: Callable[[Path, Any], str],
+    arguments: tuple[str, ...],
 ) -> None:
-    holder = hold_ledger(in_folder)
-    with pytest.raises(LedgerLockedError, match=f"locked by process {holder.pid}"):
-        shell("upgrade", "head")
+    file = restore(STORED[-1], tmp_path)
+    said = spoil(file, hold_ledger)
+    done = real_shell(tmp_path, *arguments)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(("the ledger", str(file)))
+    assert said in line
+    assert (done.returncode, done.stdout) == (1, "")
+    assert not (file.parent / "backups").exists()
+
+
+def test_the_shell_shows_where_an_error_comes_from_when_asked(tmp_path: Path) -> None:
+    truncated(restore(STORED[-1], tmp_path), None)
+    done = real_shell(tmp_path, "--raiseerr", "current")
+    assert "Traceback" in done.stderr
+    assert "LedgerError: the ledger" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["nosuch", "+9"])
+def test_a_revision_that_is_unknown_is_refused_before_anything_is_copied(
+    tmp_path: Path, target: str
+) -> None:
+    file = restore(STORED[0], tmp_path)
+    content = file.read_bytes()
+    done = real_shell(tmp_path, "upgrade", target)
+    assert done.returncode != 0
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("FAILED: ")
+    assert target in line
+    assert "Traceback" not in done.stderr
+    assert file.read_bytes() == content
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 def test_alembic_uses_the_engine_of_the_open_workspace_and_no_second_one(

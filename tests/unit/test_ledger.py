@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import platform
+import sysconfig
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -13,6 +17,7 @@ import pytest
 
 from foregsyte_kaggle import ledger
 from foregsyte_kaggle.database import Database, SessionLocal
+from foregsyte_kaggle.environment import cpu_count
 from foregsyte_kaggle.errors import InvalidArgumentError, RunError
 from foregsyte_kaggle.ledger import ClaimedJob, Selection, retry_jobs
 from foregsyte_kaggle.models import ALLOWED_MOVES, Job, JobStatus
@@ -116,7 +121,7 @@ def bring_to(database: Database, status: JobStatus) -> Held:
     job = ClaimedJob(position, job_id, None, "input0", None, 1)
     if status is not JobStatus.pending:
         (job,) = claim(database, run_id)
-    if status.is_finished:
+    if status in (JobStatus.completed, JobStatus.failed):
         record(database, run_id, [job], status.value)
     assert statuses(database) == [status.value]
     return Held(database, run_id, job)
@@ -456,6 +461,23 @@ def test_end_of_run_is_noted_with_its_counts(database: Database) -> None:
         "SELECT pipeline_id, executor, workers, ended_by, completed, failed,"
         " finished_at >= started_at FROM runs",
     ) == [(None, "inline", 1, "limit", 5, 2, True)]
+
+
+def test_run_is_noted_with_where_it_works_and_no_value_of_a_variable(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setenv("KAGGLE_USER_SECRETS_TOKEN", "secret")
+    run_id = uuid.uuid4()
+    ledger.begin_run(database, run_id, None, "inline", 1, alive=[run_id])
+    ((environment, package),) = query(database, "SELECT environment, package_version FROM runs")
+    assert json.loads(environment) == {
+        "session": "kaggle-batch",
+        "python": platform.python_version(),
+        "platform": sysconfig.get_platform(),
+        "cpu_count": cpu_count(),
+    }
+    assert package == version("foregsyte-kaggle")
 
 
 @pytest.mark.parametrize(

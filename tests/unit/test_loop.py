@@ -334,8 +334,11 @@ def test_first_failure_ends_a_run_that_raises(database: Database) -> None:
     run = Run(database, answer, policy=Policy(on_error="raise"))
     assert run.loop.run() == "error"
     assert run.engine.held
-    assert run.loop.first_error is not None
-    assert run.loop.first_error.outcome.position == 1
+    ((job_id, position),) = query(
+        database, "SELECT job_id, position FROM jobs WHERE status = 'failed'"
+    )
+    assert position == 1
+    assert str(run.loop.failure).startswith(f"job {job_id} of p failed: ValueError")
     assert len(run.engine.chunks) < 50
     run.end()
     left = counts(database)

@@ -182,19 +182,6 @@ def test_ids_and_times_have_duckdbs_own_types(test_engine: Engine) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("status", "finished"),
-    [
-        (JobStatus.pending, False),
-        (JobStatus.running, False),
-        (JobStatus.completed, True),
-        (JobStatus.failed, True),
-    ],
-)
-def test_a_job_is_finished_when_completed_or_failed(status: JobStatus, finished: bool) -> None:
-    assert status.is_finished is finished
-
-
 def test_a_status_is_its_text() -> None:
     assert JobStatus("failed") is JobStatus.failed
     assert JobStatus.failed == "failed"
