@@ -21,7 +21,7 @@ from foregsyte_kaggle import database
 from foregsyte_kaggle.results import storing
 
 JOBS, OPEN_SESSION = 4_000, sys.argv[1] == "session"
-database.LOG_BYTES = 1  # a checkpoint after each commit
+database.LOG_BYTES, database.LOG_SHARE = 1, 0.0  # a checkpoint after each commit
 checkpoints, changes, failures = [], [], []
 
 def counting(method, into):
@@ -35,7 +35,7 @@ database.Database.checkpoint = counting(database.Database.checkpoint, checkpoint
 alter = storing._Growing.change
 def change(self, key):
     found = alter(self, key)
-    if found[0] and found[0].startswith("ALTER"):
+    if found[0] is not None and self._existing:
         changes.append(found[0])
     return found
 storing._Growing.change = change

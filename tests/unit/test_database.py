@@ -352,15 +352,37 @@ def test_a_long_log_is_checkpointed_after_the_commit(
     log = Path(f"{database.path}.wal")
     insert(database, 1)
     monkeypatch.setattr(databases, "LOG_BYTES", 1)
+    monkeypatch.setattr(databases, "LOG_SHARE", 0.0)
     insert(database, 2)
     assert not log.exists() or log.stat().st_size == 0
     assert numbers(database) == [1, 2]
+
+
+def test_log_of_a_large_file_may_be_a_share_of_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert database.path is not None
+    log = Path(f"{database.path}.wal")
+    insert(database, 1)
+    database.checkpoint()
+    monkeypatch.setattr(databases, "LOG_BYTES", 1)
+    monkeypatch.setattr(databases, "LOG_SHARE", 500 / database.path.stat().st_size)
+    sizes = []
+    for number in range(2, 40):
+        insert(database, number)
+        sizes.append(log.stat().st_size if log.exists() else 0)
+    assert sizes[0] > 0, (
+        "a checkpoint after the first commit, though the log is shorter than its share"
+    )
+    assert sizes != sorted(sizes), "no checkpoint, though the log grew beyond its share"
+    assert numbers(database) == list(range(1, 40))
 
 
 def test_a_commit_beside_a_session_that_reads_returns_however_long_the_log(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databases, "LOG_BYTES", 1)
+    monkeypatch.setattr(databases, "LOG_SHARE", 0.0)
     database = workspace.database
     with database.transaction() as connection:
         connection.execute("CREATE TABLE big AS SELECT range AS i FROM range(10)")
