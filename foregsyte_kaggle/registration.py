@@ -92,7 +92,8 @@ def register_jobs(
     pipeline_id
         A pipeline that is registered or built in.
     pattern
-        Which files of a folder; ``**/*`` by default. Names that begin with a dot are left out.
+        Which files of a folder; ``**/*`` by default. Names that begin with a dot are left out, but for
+        those in a list of paths.
     unit
         ``"file"``, or ``"folder"``: one job for each folder that directly holds files that match.
     name

@@ -13,7 +13,7 @@ from foregsyte_kaggle.errors import InvalidArgumentError, SourceError
 from foregsyte_kaggle.identity import encode_path, encode_paths
 from foregsyte_kaggle.listing import list_files, list_folders
 from foregsyte_kaggle.path_lists import as_list, below, common_root, is_plain, sizes_of
-from foregsyte_kaggle.patterns import has_magic, split_glob
+from foregsyte_kaggle.patterns import has_magic, split_glob, takes_hidden
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,9 +145,13 @@ def _from_folder(
         if found.skipped:
             path, why = found.skipped[0]
             reason = f"; {len(found.skipped):,} could not be read, first {path!r} ({why})"
-        raise SourceError(
-            f"{folder} has no {what} {pattern!r}{reason}. Check the folder and the pattern: {example}."
-        )
+        advice = f"Check the folder and the pattern: {example}."
+        if takes_hidden(pattern):
+            advice += (
+                " Names that begin with a dot are left out; to register such files, pass a list of their paths"
+                f" in place of {'the folder' if kind == 'folder' else 'the glob'}."
+            )
+        raise SourceError(f"{folder} has no {what} {pattern!r}{reason}. {advice}")
     chosen = _name(name, root, kind)
     sizes = pa.array(found.sizes, pa.int64())
     return Inputs(chosen, kind, root, _text(found.paths), sizes, None, found.skipped)

@@ -601,6 +601,30 @@ def test_query_that_is_no_text_says_what_was_expected(wrong: Any) -> None:
 
 
 @pytest.mark.usefixtures("jobs")
+@pytest.mark.parametrize(
+    ("ask", "name"),
+    [
+        pytest.param(lambda: sql("SELECT '\udcff'"), "query", id="query"),
+        pytest.param(lambda: sql("SELECT ?", ["\udcff"]), "params[0]", id="listed param"),
+        pytest.param(
+            lambda: sql("SELECT $x", {"x": ["\udcff"]}), "params['x'][0]", id="nested param"
+        ),
+        pytest.param(lambda: jobs_frame("\udcff"), "pipeline_id", id="pipeline"),
+        pytest.param(lambda: attempts_frame(source="\udcff"), "source", id="source"),
+        pytest.param(lambda: retry_jobs(source="\udcff"), "source", id="retry"),
+        pytest.param(lambda: run_jobs(source="\udcff"), "source", id="run"),
+    ],
+)
+def test_text_that_is_not_valid_unicode_is_an_invalid_argument(
+    ask: Callable[[], object], name: str
+) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        ask()
+    assert str(caught.value).startswith(f"{name}=")
+    assert " is not valid Unicode text; expected " in str(caught.value)
+
+
+@pytest.mark.usefixtures("jobs")
 @pytest.mark.parametrize("wrong", [5, "x", b"x", {1, 2}], ids=repr)
 def test_params_that_are_neither_named_nor_listed_say_what_was_expected(wrong: Any) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
