@@ -39,6 +39,8 @@ class Manifest(NamedTuple):
     """What that column holds; a list where Arrow cannot hold it, since names are undecodable."""
     params: pa.Array | None
     """Canonical JSON, one a row; None where no row has params of its own."""
+    param_names: set[str]
+    """The params that some row has of its own."""
 
 
 def is_table(source: object) -> bool:
@@ -112,8 +114,8 @@ def _manifest(
     if not len(values):
         raise SourceError(f"{label} has no rows")
     rest = [name for name in table.column_names if name != column and not _is_index(name)]
-    own = row_params(table.select(rest), params, label)
-    return Manifest(label, file, column, _texts(values, column, label), own)
+    own, names = row_params(table.select(rest), params, label)
+    return Manifest(label, file, column, _texts(values, column, label), own, names)
 
 
 def _texts(values: pa.ChunkedArray | list[Any], column: str, label: str) -> pa.Array | list[str]:

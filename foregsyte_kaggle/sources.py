@@ -48,6 +48,8 @@ class Inputs:
         Canonical JSON, one a path; None where no input has params of its own.
     skipped : list of (str, str)
         What could not be read, and why.
+    param_names : set of str
+        The params that some input has of its own.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Inputs:
     sizes: pa.Array
     params: pa.Array | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    param_names: set[str] = field(default_factory=set)
 
 
 def resolve_inputs(
@@ -168,7 +171,7 @@ def _from_list(items: list[Any], pattern: str, unit: str, name: str | None) -> I
             )
         texts.append(os.fsdecode(item))
     if _are_urls(texts):
-        return _without_files("list", texts, None, _name(name, None, "list of URLs"))
+        return _without_files("list", texts, _name(name, None, "list of URLs"))
     absolute = [os.path.abspath(os.path.expanduser(text)) for text in texts]
     root, relative = common_root(absolute)
     sizes = sizes_of(root, relative, "the list", pattern, unit)
@@ -179,7 +182,7 @@ def _from_manifest(read: Manifest, pattern: str, unit: str, name: str | None) ->
     if read.column == manifests.ID_COLUMN:
         stem = encode_path(read.file.stem) if read.file else None
         chosen = _name(name or stem, None, "table of ids")
-        return _without_files("ids", read.texts, read.params, chosen)
+        return _without_files("ids", read.texts, chosen, read)
     root = read.file.parent if read.file else Path.cwd()
     if is_plain(read.texts):
         paths = relative = read.texts
@@ -187,24 +190,35 @@ def _from_manifest(read: Manifest, pattern: str, unit: str, name: str | None) ->
         texts = as_list(read.texts)
         if _are_urls(texts):
             chosen = _name(name, None, "table of URLs")
-            return _without_files("table", texts, read.params, chosen)
+            return _without_files("table", texts, chosen, read)
         if all(map(os.path.isabs, texts)):
             root, relative = common_root([os.path.normpath(text) for text in texts])
         else:
             relative = below(root, texts, read.label)
         paths = _text(encode_paths(relative))
     sizes = sizes_of(root, relative, read.label, pattern, unit)
-    return Inputs(_name(name, root, "table"), "table", root, paths, sizes, read.params)
+    return Inputs(
+        _name(name, root, "table"),
+        "table",
+        root,
+        paths,
+        sizes,
+        read.params,
+        param_names=read.param_names,
+    )
 
 
 def _without_files(
-    kind: str, texts: pa.Array | list[str], params: pa.Array | None, name: str
+    kind: str, texts: pa.Array | list[str], name: str, read: Manifest | None = None
 ) -> Inputs:
     import pyarrow as pa
 
     if not is_plain(texts):
         texts = _text(encode_paths(as_list(texts)))
-    return Inputs(name, kind, None, texts, pa.nulls(len(texts), pa.int64()), params)
+    made = Inputs(name, kind, None, texts, pa.nulls(len(texts), pa.int64()))
+    if read is not None:
+        made.params, made.param_names = read.params, read.param_names
+    return made
 
 
 def _are_urls(texts: list[str]) -> bool:

@@ -258,7 +258,7 @@ def test_job_made_by_hand_comes_where_it_was_numbered() -> None:
     with SessionLocal() as session:
         session.add(Job(pipeline_id="score", input_path="by hand"))
         session.commit()
-    register_jobs(IDS, "file_info", name="matches")
+    register_jobs(IDS[["id"]], "file_info", name="matches")
     assert jobs_frame().input_path.tolist() == [*IDS.id, "by hand"]
     assert jobs_frame(limit=1).input_path.tolist() == ["good 1"]
     assert jobs_frame().input_size.isna().all()
