@@ -12,7 +12,7 @@ from foregsyte_kaggle.registry import known_pipelines
 if TYPE_CHECKING:
     from foregsyte_kaggle.database import Database
 
-__all__ = ["as_statuses", "check_limit", "check_pipeline", "check_source"]
+__all__ = ["as_statuses", "check_limit", "check_pipeline", "check_source", "check_text"]
 
 
 def as_statuses(
@@ -46,10 +46,12 @@ def check_pipeline(database: Database, pipeline_id: str | None) -> None:
     PipelineError
         If there is no such pipeline; says which there are and the nearest.
     InvalidArgumentError
-        If it is no text.
+        If it is no text, or not valid Unicode.
     """
-    _check_type("pipeline_id", pipeline_id)
-    if pipeline_id is None or pipeline_id in known_pipelines():
+    if pipeline_id is None:
+        return
+    check_text("pipeline_id", pipeline_id, "text, or None for all")
+    if pipeline_id in known_pipelines():
         return
     with database.reading() as cursor:
         if cursor.execute(
@@ -71,11 +73,11 @@ def check_source(database: Database, source: str | None) -> None:
     SourceError
         If there is no such source; says which there are and the nearest.
     InvalidArgumentError
-        If it is no text.
+        If it is no text, or not valid Unicode.
     """
-    _check_type("source", source)
     if source is None:
         return
+    check_text("source", source, "text, or None for all")
     with database.reading() as cursor:
         for table, column in (("sources", "name"), ("jobs", "source")):
             if cursor.execute(
@@ -102,6 +104,19 @@ def check_limit(limit: int | None) -> None:
         raise InvalidArgumentError(f"limit={limit!r}; expected a whole number from 0, or None")
 
 
-def _check_type(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, str):
-        raise InvalidArgumentError(f"{name}={value!r:.80}; expected text, or None for all")
+def check_text(name: str, value: object, expected: str) -> None:
+    """Refuse what is no text, or text that DuckDB cannot take.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is no text, or holds a surrogate, as undecodable file names do.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name}={value!r:.80}; expected {expected}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(
+            f"{name}={value!r:.80} is not valid Unicode text; expected {expected}"
+        ) from None

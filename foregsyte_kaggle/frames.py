@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.dataframes import to_arrow, to_dataframe
 from foregsyte_kaggle.errors import ForegsyteError, InvalidArgumentError
-from foregsyte_kaggle.filters import as_statuses, check_limit, check_pipeline, check_source
+from foregsyte_kaggle.filters import (
+    as_statuses,
+    check_limit,
+    check_pipeline,
+    check_source,
+    check_text,
+)
 from foregsyte_kaggle.models import JobStatus, Outcome
 from foregsyte_kaggle.versions import is_outdated
 from foregsyte_kaggle.workspace import Workspace, active_workspace
@@ -259,7 +265,7 @@ def sql(
     Raises
     ------
     InvalidArgumentError
-        If the query is no text or more than one statement, writes, or is not valid SQL.
+        If the query is no valid text or more than one statement, writes, or is not valid SQL.
 
     Examples
     --------
@@ -268,15 +274,13 @@ def sql(
     import duckdb
 
     chosen = active_workspace(workspace)
-    if not isinstance(query, str):
-        raise InvalidArgumentError(
-            f"query={query!r:.80}; expected SQL as text, such as 'SELECT * FROM jobs LIMIT 5'"
-        )
+    check_text("query", query, "SQL as text, such as 'SELECT * FROM jobs LIMIT 5'")
     is_listed = isinstance(params, Sequence) and not isinstance(params, (str, bytes))
     if params is not None and not is_listed and not isinstance(params, Mapping):
         raise InvalidArgumentError(
             f"params={params!r:.80}; expected a dict for $name, a list for ?, or None"
         )
+    _check_texts("params", params)
     allowed = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
     try:
         with chosen.database.reading() as cursor:
@@ -301,6 +305,17 @@ def sql(
             raise InvalidArgumentError(f"the query cannot be run: {error.__cause__}") from error
         raise
     return to_dataframe(table, utc=TIMES)
+
+
+def _check_texts(name: str, value: object) -> None:
+    if isinstance(value, str):
+        check_text(name, value, "text that UTF-8 can hold")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_texts(f"{name}[{key!r}]", item)
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            _check_texts(f"{name}[{number}]", item)
 
 
 def _read(

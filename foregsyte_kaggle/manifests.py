@@ -39,6 +39,8 @@ class Manifest(NamedTuple):
     """What that column holds; a list where Arrow cannot hold it, since names are undecodable."""
     params: pa.Array | None
     """Canonical JSON, one a row; None where no row has params of its own."""
+    param_names: set[str]
+    """The params that some row has of its own."""
 
 
 def is_table(source: object) -> bool:
@@ -87,7 +89,17 @@ def read_table(source: Any, params: Mapping[str, Any] | None) -> Manifest:
     except (pa.ArrowException, TypeError, ValueError) as error:
         if isinstance(error, SourceError):
             raise
-        raise SourceError(f"{label} cannot be read as a table of inputs: {error}") from error
+        # Arrow's errors come as several texts, of which the last names the column.
+        why = (
+            ": ".join(map(str, reversed(error.args)))
+            if isinstance(error, pa.ArrowException)
+            else error
+        )
+        raise SourceError(
+            f"{label} cannot be read as a table of inputs: {why}. Expected values of one type in each "
+            "column: text, numbers, true/false, or lists or dicts of them. Convert the column first, for "
+            "example with .astype(str)."
+        ) from error
     return _manifest(label, None, column, values, table, params)
 
 
@@ -102,8 +114,8 @@ def _manifest(
     if not len(values):
         raise SourceError(f"{label} has no rows")
     rest = [name for name in table.column_names if name != column and not _is_index(name)]
-    own = row_params(table.select(rest), params, label)
-    return Manifest(label, file, column, _texts(values, column, label), own)
+    own, names = row_params(table.select(rest), params, label)
+    return Manifest(label, file, column, _texts(values, column, label), own, names)
 
 
 def _texts(values: pa.ChunkedArray | list[Any], column: str, label: str) -> pa.Array | list[str]:
@@ -130,9 +142,16 @@ def _texts(values: pa.ChunkedArray | list[Any], column: str, label: str) -> pa.A
 def _input_column(names: list[str], label: str) -> str:
     column = next((name for name in (*PATH_COLUMNS, ID_COLUMN) if name in names), None)
     if column is None:
+        separator = next((sign for sign in ";\t|," if sign in "".join(names)), None)
+        advice = ""
+        if len(names) == 1 and separator is not None:
+            advice = (
+                f". Its columns seem to be separated by {separator!r}: pass"
+                f" pandas.read_csv(..., sep={separator!r}), or save it as .csv with commas"
+            )
         raise SourceError(
             f"{label} has the columns {names}; expected one named 'path' (or 'id' for inputs that are no "
-            "files)"
+            f"files){advice}"
         )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -187,8 +206,19 @@ def _read_csv(path: Path) -> pa.Table:
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
             ),
         )
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path} cannot be read as a CSV table: {error}") from error
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        advice = (
+            "Expected a line with the names of the columns, then lines with as many values; put quotes "
+            "around values that hold the separator or a line break"
+        )
+        if isinstance(error, OSError):
+            advice = "Check that the file may be read"
+        elif not _is_utf8(path):
+            advice = (
+                "It is not in UTF-8: save it so, or pass pandas.read_csv(..., encoding=...) with its "
+                "encoding, such as 'cp1252' or 'utf-16'"
+            )
+        raise SourceError(f"{path} cannot be read as a CSV table: {error}. {advice}.") from error
     return pa.table(
         [
             column if name in (*PATH_COLUMNS, ID_COLUMN) else _typed(column)
@@ -196,6 +226,14 @@ def _read_csv(path: Path) -> pa.Table:
         ],
         names=table.column_names,
     )
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return all(True for _ in lines)
+    except UnicodeDecodeError:
+        return False
 
 
 def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from foregsyte_kaggle.errors import InvalidArgumentError
 
-__all__ = ["has_magic", "matcher", "split_glob"]
+__all__ = ["has_magic", "matcher", "split_glob", "takes_hidden"]
 
 _magic = re.compile(r"[*?\[]")
 
@@ -56,6 +56,12 @@ def matcher(pattern: str) -> Callable[[str], object] | None:
         ending = parts[1][1:]
         return lambda path: path.endswith(ending)
     return re.compile(_translate(parts), re.DOTALL).fullmatch
+
+
+def takes_hidden(pattern: str) -> bool:
+    """Return whether a pattern asks for names that begin with a dot, or for all names."""
+    asks = any(part[0] == "." and part != "." for part in pattern.split("/") if part)
+    return asks or matcher(pattern) is None
 
 
 def _translate(parts: list[str]) -> str:

@@ -13,7 +13,7 @@ from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.identity import IDENTITY_SQL, canonical_params, identity_prefix
 from foregsyte_kaggle.ledger import NOW
 from foregsyte_kaggle.origins import note_source
-from foregsyte_kaggle.registry import find_pipeline
+from foregsyte_kaggle.registry import check_params, find_pipeline
 from foregsyte_kaggle.sources import Inputs, resolve_inputs
 from foregsyte_kaggle.views import arrow_view
 from foregsyte_kaggle.workspace import Workspace, active_workspace
@@ -92,7 +92,8 @@ def register_jobs(
     pipeline_id
         A pipeline that is registered or built in.
     pattern
-        Which files of a folder; ``**/*`` by default. Names that begin with a dot are left out.
+        Which files of a folder; ``**/*`` by default. Names that begin with a dot are left out, but for
+        those in a list of paths.
     unit
         ``"file"``, or ``"folder"``: one job for each folder that directly holds files that match.
     name
@@ -100,7 +101,7 @@ def register_jobs(
         count from (of a list: the folder that holds them all). With it, a source that moved is known
         again, and a list may grow within the folder that it had first.
     params
-        JSON values, passed to the pipeline by name.
+        JSON values, passed to the pipeline by name, which must take them.
     limit
         Register only the first inputs: sorted by path, or in the order of the list or table.
     on_change
@@ -121,7 +122,7 @@ def register_jobs(
     PipelineError
         If the pipeline is unknown.
     InvalidArgumentError
-        If another argument is not of the expected form.
+        If another argument is not of the expected form, or the pipeline cannot be called with the params.
     """
     chosen = active_workspace(workspace)
     if unit not in ("file", "folder"):
@@ -132,7 +133,7 @@ def register_jobs(
         )
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise InvalidArgumentError(f"limit={limit!r}; expected a whole number from 1, or None")
-    find_pipeline(pipeline_id)
+    found = find_pipeline(pipeline_id)
     common = canonical_params(params)
     inputs = resolve_inputs(
         source,
@@ -142,6 +143,7 @@ def register_jobs(
         params=params,
         exclude=_own_files(chosen),
     )
+    check_params(found, {*(params or ()), *inputs.param_names})
     with chosen.database.transaction() as connection:
         inputs = note_source(connection, inputs, chosen.directory, named=name is not None)
         return _store(connection, inputs, pipeline_id, common, limit, rerun=on_change == "rerun")

@@ -22,8 +22,12 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def row_params(table: pa.Table, params: Mapping[str, Any] | None, label: str) -> pa.Array | None:
-    """Return each row's params as canonical JSON; None where the table has no column.
+def row_params(
+    table: pa.Table, params: Mapping[str, Any] | None, label: str
+) -> tuple[pa.Array | None, set[str]]:
+    """Return each row's params as canonical JSON, and the names of those that some row has of its own.
+
+    None and no names where the table has no column.
 
     Parameters
     ----------
@@ -40,8 +44,9 @@ def row_params(table: pa.Table, params: Mapping[str, Any] | None, label: str) ->
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    names: set[str] = set()
     if not table.num_columns:
-        return None
+        return None, names
     canonical_params(params)
     pieces: dict[str, Any] = {
         key: pa.scalar(f",{canonical_json(key)}:{canonical_json(value)}", pa.string())
@@ -50,11 +55,13 @@ def row_params(table: pa.Table, params: Mapping[str, Any] | None, label: str) ->
     for name in table.column_names:
         column = table.column(name).combine_chunks()
         values = _json_values(column, f"params[{name!r}]", label)
+        if values.null_count < len(values):
+            names.add(name)
         own = pc.binary_join_element_wise(f",{canonical_json(name)}:", values, "")
         pieces[name] = pc.fill_null(own, pieces.get(name, ""))
     # Each piece brings its comma: joining with commas and skipping NULL drops rows of NULL only.
     inside = pc.binary_join_element_wise(*(pieces[key] for key in sorted(pieces)), "")
-    return pc.binary_join_element_wise("{", pc.utf8_ltrim(inside, ","), "}", "")
+    return pc.binary_join_element_wise("{", pc.utf8_ltrim(inside, ","), "}", ""), names
 
 
 def _json_values(column: pa.Array, where: str, label: str) -> pa.Array:

@@ -13,7 +13,7 @@ from foregsyte_kaggle.errors import InvalidArgumentError, SourceError
 from foregsyte_kaggle.identity import encode_path, encode_paths
 from foregsyte_kaggle.listing import list_files, list_folders
 from foregsyte_kaggle.path_lists import as_list, below, common_root, is_plain, sizes_of
-from foregsyte_kaggle.patterns import has_magic, split_glob
+from foregsyte_kaggle.patterns import has_magic, split_glob, takes_hidden
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,8 @@ class Inputs:
         Canonical JSON, one a path; None where no input has params of its own.
     skipped : list of (str, str)
         What could not be read, and why.
+    param_names : set of str
+        The params that some input has of its own.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Inputs:
     sizes: pa.Array
     params: pa.Array | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    param_names: set[str] = field(default_factory=set)
 
 
 def resolve_inputs(
@@ -145,9 +148,13 @@ def _from_folder(
         if found.skipped:
             path, why = found.skipped[0]
             reason = f"; {len(found.skipped):,} could not be read, first {path!r} ({why})"
-        raise SourceError(
-            f"{folder} has no {what} {pattern!r}{reason}. Check the folder and the pattern: {example}."
-        )
+        advice = f"Check the folder and the pattern: {example}."
+        if takes_hidden(pattern):
+            advice += (
+                " Names that begin with a dot are left out; to register such files, pass a list of their paths"
+                f" in place of {'the folder' if kind == 'folder' else 'the glob'}."
+            )
+        raise SourceError(f"{folder} has no {what} {pattern!r}{reason}. {advice}")
     chosen = _name(name, root, kind)
     sizes = pa.array(found.sizes, pa.int64())
     return Inputs(chosen, kind, root, _text(found.paths), sizes, None, found.skipped)
@@ -164,7 +171,7 @@ def _from_list(items: list[Any], pattern: str, unit: str, name: str | None) -> I
             )
         texts.append(os.fsdecode(item))
     if _are_urls(texts):
-        return _without_files("list", texts, None, _name(name, None, "list of URLs"))
+        return _without_files("list", texts, _name(name, None, "list of URLs"))
     absolute = [os.path.abspath(os.path.expanduser(text)) for text in texts]
     root, relative = common_root(absolute)
     sizes = sizes_of(root, relative, "the list", pattern, unit)
@@ -175,7 +182,7 @@ def _from_manifest(read: Manifest, pattern: str, unit: str, name: str | None) ->
     if read.column == manifests.ID_COLUMN:
         stem = encode_path(read.file.stem) if read.file else None
         chosen = _name(name or stem, None, "table of ids")
-        return _without_files("ids", read.texts, read.params, chosen)
+        return _without_files("ids", read.texts, chosen, read)
     root = read.file.parent if read.file else Path.cwd()
     if is_plain(read.texts):
         paths = relative = read.texts
@@ -183,24 +190,35 @@ def _from_manifest(read: Manifest, pattern: str, unit: str, name: str | None) ->
         texts = as_list(read.texts)
         if _are_urls(texts):
             chosen = _name(name, None, "table of URLs")
-            return _without_files("table", texts, read.params, chosen)
+            return _without_files("table", texts, chosen, read)
         if all(map(os.path.isabs, texts)):
             root, relative = common_root([os.path.normpath(text) for text in texts])
         else:
             relative = below(root, texts, read.label)
         paths = _text(encode_paths(relative))
     sizes = sizes_of(root, relative, read.label, pattern, unit)
-    return Inputs(_name(name, root, "table"), "table", root, paths, sizes, read.params)
+    return Inputs(
+        _name(name, root, "table"),
+        "table",
+        root,
+        paths,
+        sizes,
+        read.params,
+        param_names=read.param_names,
+    )
 
 
 def _without_files(
-    kind: str, texts: pa.Array | list[str], params: pa.Array | None, name: str
+    kind: str, texts: pa.Array | list[str], name: str, read: Manifest | None = None
 ) -> Inputs:
     import pyarrow as pa
 
     if not is_plain(texts):
         texts = _text(encode_paths(as_list(texts)))
-    return Inputs(name, kind, None, texts, pa.nulls(len(texts), pa.int64()), params)
+    made = Inputs(name, kind, None, texts, pa.nulls(len(texts), pa.int64()))
+    if read is not None:
+        made.params, made.param_names = read.params, read.param_names
+    return made
 
 
 def _are_urls(texts: list[str]) -> bool:

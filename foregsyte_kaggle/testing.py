@@ -1,4 +1,4 @@
-"""Helpers for tests of code that uses this package: ledgers in memory, and pipelines that misbehave."""
+"""Helpers for tests of code that uses this package: ledgers in memory."""
 
 from __future__ import annotations
 

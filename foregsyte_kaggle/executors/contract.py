@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import linecache
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any, Protocol
 
 from foregsyte_kaggle.errors import PipelineError
-from foregsyte_kaggle.worker import Outcome, Task, describe
+from foregsyte_kaggle.worker import Outcome, Task, code_with_source, describe
 
 __all__ = [
     "OVERDUE_SECONDS",
@@ -143,6 +146,8 @@ class Engine(Protocol):
 def dump_target(pipeline_id: str, target: Callable[..., Any]) -> bytes:
     """Return a pipeline as it travels to other processes; by value if it is from a notebook's cell.
 
+    What travels by value brings the name and the text of its file or cell, for tracebacks.
+
     Raises
     ------
     PipelineError
@@ -150,8 +155,22 @@ def dump_target(pipeline_id: str, target: Callable[..., Any]) -> bytes:
     """
     import cloudpickle
 
+    table = cloudpickle.Pickler.dispatch_table
+    texts: dict[str, str] = {}  # one object a file, so that its text travels once
+
+    def reduce_code(code: CodeType) -> tuple[Any, ...]:
+        file = code.co_filename
+        text = texts.setdefault(file, "".join(linecache.getlines(file)))
+        make, arguments = table[CodeType](code)
+        return code_with_source, (file, text, make, arguments)
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table = table.new_child({CodeType: reduce_code})
+
+    payload = io.BytesIO()
     try:
-        return bytes(cloudpickle.dumps(target, protocol=5))
+        Pickler(payload, protocol=5).dump(target)
+        return payload.getvalue()
     except Exception as error:
         raise PipelineError(
             f"the pipeline {pipeline_id!r} cannot be sent to other processes, because it uses something "

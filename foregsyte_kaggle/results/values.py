@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 import enum
 import os
 import uuid
@@ -87,6 +88,11 @@ def _converted(value: Any) -> Any:
     for base in (bool, int, float, str, bytes, dt.datetime, dt.date, dt.time, dt.timedelta):
         if isinstance(value, base):
             return _as_base(value, base)
+    if isinstance(value, decimal.Decimal):
+        raise ResultError(
+            f"{shown(value)} is a Decimal, whose column needs a fixed number of digits; declare them, as in "
+            "@pipeline(..., schema={'price': 'DECIMAL(10,2)'}), or return float(value) or str(value)"
+        )
     raise ResultError(
         f"{shown(value)} is of type {type(value).__name__}; expected text, bytes, a number, a date or "
         "time, None, or lists and dicts of them. Convert it first, for example with str() or float()."

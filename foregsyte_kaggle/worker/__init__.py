@@ -5,7 +5,7 @@ Imports the standard library only, so that a worker process starts in a moment a
 
 from foregsyte_kaggle.worker.calling import Caller, Outcome, Task, as_rows
 from foregsyte_kaggle.worker.context import PARTIAL_FOLDER, JobContext
-from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, describe
+from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, code_with_source, describe
 from foregsyte_kaggle.worker.output import OUTPUT_BYTES, Tail, ThreadTails
 from foregsyte_kaggle.worker.running import run_tasks
 from foregsyte_kaggle.worker.work import Work
@@ -23,6 +23,7 @@ __all__ = [
     "Work",
     "as_rows",
     "clean",
+    "code_with_source",
     "describe",
     "run_tasks",
 ]

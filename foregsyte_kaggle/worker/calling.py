@@ -70,8 +70,9 @@ class Caller:
         self._is_class = inspect.isclass(target)
         called = target.__call__ if self._is_class else target  # type: ignore[operator]
         self._call_takes = _parameters(called)
-        self._wants_job = "job" in self._call_takes
-        self._is_simple = not self._is_class and not self._wants_job
+        self.wants_job = "job" in self._call_takes
+        """Whether each call gets a ``JobContext``."""
+        self._is_simple = not self._is_class and not self.wants_job
         self._init_takes = _parameters(target) if self._is_class else {}
         self._init_takes_any = any(p.kind is p.VAR_KEYWORD for p in self._init_takes.values())
         self.abandoned = False
@@ -99,7 +100,7 @@ class Caller:
             return as_rows(self._target(path)), None
         params = _load_params(task.params)
         function, given = self._function(params)
-        if not self._wants_job:
+        if not self.wants_job:
             return as_rows(function(path, **given)), None
         job = self._context(task, path, params, tell)
         try:
@@ -122,7 +123,7 @@ class Caller:
         """
         paths = [_path(task) for task in tasks]
         function, given = self._function(_load_params(tasks[0].params))
-        if not self._wants_job:
+        if not self.wants_job:
             return [(rows, None) for rows in _as_items(function(paths, **given), len(tasks))]
         jobs = [
             self._context(task, path, _load_params(task.params), tell)
@@ -148,17 +149,22 @@ class Caller:
         for path in output_paths or ():
             remove_output(self._folder.parent / path)
 
-    def _function(self, params: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
-        """Return what to call, and those of the params that it gets."""
+    def split(self, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the params that a class is built with, and those that each call gets."""
         if not self._is_class:
-            return self._target, params
+            return {}, params
         own = self._for_init(params)
         given = {
             name: value
             for name, value in params.items()
             if name not in own or name in self._call_takes
         }
-        return self._instance(own), given
+        return own, given
+
+    def _function(self, params: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """Return what to call, and those of the params that it gets."""
+        own, given = self.split(params)
+        return self._instance(own) if self._is_class else self._target, given
 
     def _context(
         self,

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import traceback
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
 
-__all__ = ["MESSAGE_CHARACTERS", "clean", "describe", "format_traceback", "type_name"]
+__all__ = [
+    "MESSAGE_CHARACTERS",
+    "clean",
+    "code_with_source",
+    "describe",
+    "format_traceback",
+    "type_name",
+]
 
 MESSAGE_CHARACTERS = 10_000
 TRACEBACK_CHARACTERS = 20_000
@@ -40,6 +51,24 @@ def format_traceback(error: BaseException) -> str | None:
         return clean("".join(shown.format()), TRACEBACK_CHARACTERS)
     except Exception:
         return None
+
+
+def code_with_source(
+    file: str, text: str, make: Callable[..., CodeType], arguments: tuple[Any, ...]
+) -> CodeType:
+    """Return code that came from another process, whose tracebacks show the lines it has there.
+
+    Parameters
+    ----------
+    file, text
+        The name and the content of the script or cell; an empty text where it has none.
+    make, arguments
+        What makes the code, but for its file's name.
+    """
+    if text:
+        # Without a time it is never checked against a file, which a cell has not.
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    return make(*arguments).replace(co_filename=file)
 
 
 def clean(text: str, most: int) -> str:

@@ -459,7 +459,7 @@ def test_whole_numbers_with_a_gap_are_the_same_params_from_csv_and_dataframe(
     Path("a.txt").write_text("a")
     Path("b.txt").write_text("b")
     Path("table.csv").write_text("path,k\na.txt,1\nb.txt,\n")
-    assert register_jobs("table.csv", "file_info", name="t").added == 2
-    again = register_jobs(pd.read_csv("table.csv"), "file_info", name="t")
+    assert register_jobs("table.csv", "name_of", name="t").added == 2
+    again = register_jobs(pd.read_csv("table.csv"), "name_of", name="t")
     assert (again.added, again.unchanged) == (0, 2)
     assert jobs_frame().params.fillna("").tolist() == ['{"k":1}', ""]

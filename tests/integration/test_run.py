@@ -704,6 +704,75 @@ def test_pipelines_of_the_main_file_run_in_processes_and_the_file_runs_once(
     assert Path("starts.txt").read_text() == "started\n"
 
 
+RAISES = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+import foregsyte_kaggle as fk
+
+def helper(text):
+    raise ValueError(text)  # in the helper
+
+@fk.pipeline("from_function")
+def from_function(path):
+    helper(path.name)  # in the function
+
+@fk.pipeline("from_class")
+class FromClass:
+    def __call__(self, path):
+        helper(path.name)  # in the class
+
+made = {}
+exec("def without_source(path): helper(path.name)", globals(), made)
+fk.pipeline("without_source")(made["without_source"])
+
+if __name__ == "__main__":
+    fk.bootstrap()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for name in ("from_function", "from_class", "without_source"):
+            fk.register_jobs("inputs", name)
+            for executor in ("threads", "processes", pool):
+                fk.run_jobs(name, executor=executor, workers=1, progress=False)
+                fk.retry_jobs()
+    fk.attempts_frame().to_json("attempts.json", orient="records")
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        pytest.param([sys.executable, "main.py"], "main.py", id="script"),
+        pytest.param([sys.executable, "-c", IN_A_CELL], "<ipython-input-", id="notebook cell"),
+    ],
+)
+def test_traceback_from_another_process_is_the_one_that_threads_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], file: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_inputs(1)
+    Path("main.py").write_text(RAISES)
+    ended = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(tmp_path / "ipython")},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    attempts = pd.read_json("attempts.json")
+    assert attempts.pipeline_id.value_counts().to_list() == [3, 3, 3]
+    for name, tracebacks in attempts.groupby("pipeline_id").traceback:
+        (text,) = set(tracebacks)
+        assert file in text
+        assert "raise ValueError(text)  # in the helper" in text
+        expected = {
+            "from_function": "helper(path.name)  # in the function",
+            "from_class": "helper(path.name)  # in the class",
+            "without_source": 'File "<string>", line 1, in without_source',
+        }
+        assert expected[str(name)] in text
+
+
 @pytest.mark.usefixtures("workspace")
 def test_function_of_a_module_is_sent_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -169,6 +169,26 @@ def test_an_old_ledger_is_upgraded_read_resumed_and_added_to(
     assert fk.summary_frame().loc["file_info"].completed == 6
 
 
+@pytest.mark.parametrize("opened_by", ["plain DuckDB", "bootstrap"])
+def test_a_ledger_of_the_newest_duckdb_opens_with_all_that_is_in_its_log(
+    tmp_path: Path, opened_by: str
+) -> None:
+    """It was written by DuckDB 2.0.1, and is read here by the one of this lane."""
+    file = restore(STORED[0].with_name("with_log.duckdb.gz"), tmp_path)
+    log = STORED[0].with_name("with_log.duckdb.wal.gz")
+    file.with_name(f"{file.name}.wal").write_bytes(gzip.decompress(log.read_bytes()))
+    if opened_by == "bootstrap":
+        fk.bootstrap(tmp_path).close()
+    statuses = dict(ask(file, "SELECT status::VARCHAR, count(*) FROM jobs GROUP BY ALL"))
+    left_running = {"pending": 4} if opened_by == "bootstrap" else {"pending": 2, "running": 2}
+    assert statuses == {"completed": 3, "failed": 1, **left_running}
+    assert ask(file, "SELECT * EXCLUDE (job_id) FROM results.file_info ORDER BY size_bytes") == [
+        (6, ["logged"]),
+        (7, ["logged"]),
+        (10, None),
+    ]
+
+
 @pytest.mark.parametrize("stored", STORED, ids=lambda file: file.name.split(".")[0])
 def test_an_old_ledger_can_be_taken_down_to_base_and_up_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: Path

@@ -258,7 +258,7 @@ def test_job_made_by_hand_comes_where_it_was_numbered() -> None:
     with SessionLocal() as session:
         session.add(Job(pipeline_id="score", input_path="by hand"))
         session.commit()
-    register_jobs(IDS, "file_info", name="matches")
+    register_jobs(IDS[["id"]], "file_info", name="matches")
     assert jobs_frame().input_path.tolist() == [*IDS.id, "by hand"]
     assert jobs_frame(limit=1).input_path.tolist() == ["good 1"]
     assert jobs_frame().input_size.isna().all()
@@ -598,6 +598,30 @@ def test_query_that_is_no_text_says_what_was_expected(wrong: Any) -> None:
     assert str(caught.value) == (
         f"query={wrong!r}; expected SQL as text, such as 'SELECT * FROM jobs LIMIT 5'"
     )
+
+
+@pytest.mark.usefixtures("jobs")
+@pytest.mark.parametrize(
+    ("ask", "name"),
+    [
+        pytest.param(lambda: sql("SELECT '\udcff'"), "query", id="query"),
+        pytest.param(lambda: sql("SELECT ?", ["\udcff"]), "params[0]", id="listed param"),
+        pytest.param(
+            lambda: sql("SELECT $x", {"x": ["\udcff"]}), "params['x'][0]", id="nested param"
+        ),
+        pytest.param(lambda: jobs_frame("\udcff"), "pipeline_id", id="pipeline"),
+        pytest.param(lambda: attempts_frame(source="\udcff"), "source", id="source"),
+        pytest.param(lambda: retry_jobs(source="\udcff"), "source", id="retry"),
+        pytest.param(lambda: run_jobs(source="\udcff"), "source", id="run"),
+    ],
+)
+def test_text_that_is_not_valid_unicode_is_an_invalid_argument(
+    ask: Callable[[], object], name: str
+) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        ask()
+    assert str(caught.value).startswith(f"{name}=")
+    assert " is not valid Unicode text; expected " in str(caught.value)
 
 
 @pytest.mark.usefixtures("jobs")

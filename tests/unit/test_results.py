@@ -582,6 +582,13 @@ BAD: dict[str, tuple[Any, str]] = {
         "the column 'x': it holds times that are not within the years 1 to 9999",
     ),
     "no time of day": (pa.table({"x": pa.array([-5], pa.time64("us"))}), ""),
+    "Decimal": (
+        [{"x": decimal.Decimal("1.50")}],
+        (
+            "the column 'x': Decimal('1.50') is a Decimal, whose column needs a fixed number of digits; declare "
+            "them, as in @pipeline(..., schema={'price': 'DECIMAL(10,2)'}), or return float(value) or str(value)"
+        ),
+    ),
     "long decimal": (
         pa.table({"x": pa.array([decimal.Decimal(10) ** 60], pa.decimal256(70, 0))}),
         "the column 'x': Decimal('1",

@@ -370,9 +370,10 @@ def test_params_of_columns_are_the_canonical_json_of_each_row(found: dict[str, p
         {name: values[row] for name, values in by_column.items() if values[row] is not None}
         for row in range(3)
     ]
-    made = row_params(pa.table(found), None, "the table")
+    made, names = row_params(pa.table(found), None, "the table")
     assert made is not None
     assert made.to_pylist() == [canonical_params(row) for row in rows]
+    assert names == {name for row in rows for name in row}
 
 
 # Refusals, word by word
@@ -404,12 +405,30 @@ def test_path_that_no_system_takes() -> None:
 def test_folder_without_files(here: Path) -> None:
     (here / "empty").mkdir()
     advice = "Check the folder and the pattern: '*.mp4' takes this folder only, '**/*.mp4' the ones below too."
-    assert refusal("empty") == f"empty has no file that matches '**/*'. {advice}"
+    assert refusal("empty").startswith(f"empty has no file that matches '**/*'. {advice}")
     assert refusal("clips", pattern="*.avi") == f"clips has no file that matches '*.avi'. {advice}"
     assert refusal("clips", pattern="*.avi", unit="folder") == (
         "clips has no folder with files that match '*.avi'. Check the folder and the pattern: '*/*.dcm' "
         "takes folders right below this one, '**/*.dcm' all that hold such files."
     )
+
+
+@pytest.mark.parametrize("pattern", [".*", "**/.cache/*.txt", "**/*"])
+def test_folder_whose_names_begin_with_a_dot_says_how_to_register_them(
+    here: Path, pattern: str
+) -> None:
+    (here / "hidden" / ".cache").mkdir(parents=True)
+    files = [here / "hidden" / ".a.txt", here / "hidden" / ".cache" / "b.txt"]
+    for file in files:
+        file.write_text("x")
+    advice = (
+        " Names that begin with a dot are left out; to register such files, pass a list of their paths in "
+        "place of "
+    )
+    assert refusal("hidden", pattern=pattern).endswith(f"{advice}the folder.")
+    assert refusal(f"hidden/{pattern}").endswith(f"{advice}the glob.")
+    assert "a dot" not in refusal("hidden", pattern="*.mp4")
+    assert resolve_inputs(files).paths.to_pylist() == [".a.txt", ".cache/b.txt"]
 
 
 def test_folder_of_which_nothing_can_be_read(here: Path) -> None:
@@ -499,6 +518,18 @@ def test_table_without_a_column_of_inputs(here: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "separator"), [("m.csv", ";"), ("m.csv", "\t"), ("m.csv", "|"), ("m.tsv", ",")]
+)
+def test_table_with_another_separator_says_so(here: Path, name: str, separator: str) -> None:
+    (here / name).write_text(f"path{separator}x\nclips/a.mp4{separator}1\n")
+    assert refusal(name).endswith(
+        f" files). Its columns seem to be separated by {separator!r}: pass pandas.read_csv(..., "
+        f"sep={separator!r}), or save it as .csv with commas"
+    )
+    assert len(resolve_inputs(pd.read_csv(name, sep=separator)).paths) == 1
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet", "DataFrame"])
 def test_table_without_rows(here: Path, kind: str) -> None:
     source: Any = here / f"m.{kind}"
@@ -557,6 +588,16 @@ def test_column_value_that_is_no_json() -> None:
 def test_frame_that_arrow_cannot_take() -> None:
     frame = pd.DataFrame({"path": ["clips/a.mp4", "clips/b.mp4"], "x": [1, "a"]})
     assert refusal(frame).startswith("the DataFrame cannot be read as a table of inputs: ")
+    frame = pd.DataFrame({"path": ["clips/a.mp4"], "x": [object()]})
+    found = refusal(frame)
+    assert found.startswith(
+        "the DataFrame cannot be read as a table of inputs: Conversion failed for column x with type "
+        "object: Could not convert <object object at "
+    )
+    assert found.endswith(
+        ". Expected values of one type in each column: text, numbers, true/false, or lists or dicts of "
+        "them. Convert the column first, for example with .astype(str)."
+    )
 
 
 @pytest.mark.parametrize("name", ["broken.parquet", "broken.csv", "empty.csv"])
@@ -569,8 +610,24 @@ def test_file_that_is_no_table(here: Path, name: str) -> None:
 
 
 def test_csv_that_is_not_utf8(here: Path) -> None:
-    (here / "latin.csv").write_bytes("id,name\n1,Müller\n".encode("latin-1"))
-    assert "cannot be read as a CSV table" in refusal("latin.csv")
+    for content in ("id,name\n1,Müller\n", "id,größe\n1,2\n"):
+        (here / "latin.csv").write_bytes(content.encode("latin-1"))
+        (here / "wide.csv").write_bytes(content.encode("utf-16"))
+        for name in ("latin.csv", "wide.csv"):
+            found = refusal(name)
+            assert found.startswith(f"{here / name} cannot be read as a CSV table: ")
+            assert found.endswith(
+                " It is not in UTF-8: save it so, or pass pandas.read_csv(..., encoding=...) with its "
+                "encoding, such as 'cp1252' or 'utf-16'."
+            )
+
+
+def test_csv_row_with_too_many_values_says_what_was_expected(here: Path) -> None:
+    (here / "m.csv").write_text("id,name\n1,a,b\n")
+    assert refusal("m.csv").endswith(
+        "Expected a line with the names of the columns, then lines with as many values; put quotes around "
+        "values that hold the separator or a line break."
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,17 @@ revision and leaves the others alone, since they stand for files that users have
 adds to the rows goes to the end of ``ROWS``; the statements that are there never change.
 
     python tests/integration/ledgers/make_ledgers.py
+
+With ``log`` it writes ``with_log.duckdb.gz`` and the write-ahead log that a crash left beside it, anew: that
+is for the newest DuckDB, so that older ones are tested with what it writes.
+
+    python tests/integration/ledgers/make_ledgers.py log
 """
 
 from __future__ import annotations
 
 import gzip
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -68,6 +74,27 @@ ROWS: dict[str, str] = {
 }
 
 
+#: What a session has written after the last checkpoint, when its process died.
+LOGGED = (
+    """
+    INSERT INTO jobs (job_id, status, pipeline_id, input_path, created_at, updated_at, position, attempts)
+    SELECT ('00000000-0000-4000-8000-00000000000' || number)::UUID, 'completed', 'file_info',
+           'inputs/' || number || '.txt', TIMESTAMP '2026-11-24 10:00:00', TIMESTAMP '2026-11-24 10:00:00',
+           number, 1
+    FROM range(6, 9) AS t(number);
+    """,
+    """
+    ALTER TABLE results.file_info ADD COLUMN tags VARCHAR[];
+    ALTER TABLE results.file_info ALTER size_bytes TYPE HUGEINT;
+    """,
+    """
+    INSERT INTO results.file_info SELECT job_id, position, ['logged'] FROM jobs WHERE position > 5;
+    UPDATE jobs SET status = 'running' WHERE position = 8;
+    DELETE FROM results.file_info WHERE size_bytes = 8;
+    """,
+)
+
+
 def write(folder: Path, number: int, revision: str) -> None:
     """Write the ledger of one revision, compressed."""
     file = folder / f"{number}_{revision}.duckdb.gz"
@@ -86,6 +113,31 @@ def write(folder: Path, number: int, revision: str) -> None:
     print(f"{file.name}: {len(content):,} bytes, {file.stat().st_size:,} compressed")
 
 
+def write_with_log(folder: Path) -> None:
+    """Write the ledger of the newest revision with a write-ahead log."""
+    with tempfile.TemporaryDirectory() as temporary:
+        file, crashed = Path(temporary, "foregsyte.duckdb"), Path(temporary, "crashed")
+        database = open_database(file)
+        for revision in schema.revision_chain():
+            schema.upgrade(database, revision)
+            with database.transaction() as connection:
+                connection.execute(ROWS[revision])
+        database.checkpoint()
+        for statements in LOGGED:
+            with database.transaction() as connection:
+                connection.execute(statements)
+        crashed.mkdir()
+        # By another process, since this one would lose its lock on the file.
+        subprocess.run(["cp", file, f"{file}.wal", crashed], check=True)
+        database.close()
+        for copy in sorted(crashed.iterdir()):
+            to = folder / f"{copy.name.replace('foregsyte', 'with_log')}.gz"
+            to.write_bytes(gzip.compress(copy.read_bytes(), mtime=0))
+            print(f"{to.name}: {copy.stat().st_size:,} bytes, {to.stat().st_size:,} compressed")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["log"]:
+        sys.exit(write_with_log(FOLDER))
     for place, known in enumerate(schema.revision_chain(), start=1):
         write(FOLDER, place, known)
