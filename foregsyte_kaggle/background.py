@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import threading
 from typing import TYPE_CHECKING
 
@@ -19,16 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["send_off"]
 
-#: Jupyter kills a kernel that takes more than 5 s to end.
-EXIT_SECONDS = 4.0
-
-_working: set[Run] = set()
-
 
 def send_off(workspace: Workspace, run: Run, loop: Loop, engine: Engine, *, progress: bool) -> None:
     """Start a run and return; a thread draws its bar and says how it ended, an error too."""
     bar = ProgressBar(run, shown=progress)
-    _working.add(run)
     watcher = threading.Thread(target=_watch, args=(run, bar), name="foregsyte-watch", daemon=True)
     run.be_watched(watcher)
     RunThread(workspace, run, loop, engine).start()
@@ -40,7 +33,6 @@ def _watch(run: Run, bar: ProgressBar) -> None:
         run.wait_quietly(0.25)
         bar.show()
     bar.close()
-    _working.discard(run)
     for line in run.summary():
         say(line)
     if run.error is not None:
@@ -48,12 +40,3 @@ def _watch(run: Run, bar: ProgressBar) -> None:
             f"the background run of {run.label} ended with {type(run.error).__name__}: "
             f"{describe(run.error)}"
         )
-
-
-@atexit.register
-def _stop_all() -> None:
-    """Stop what still works, so that it is recorded and no job is left running."""
-    for run in list(_working):
-        run.ask_to_stop()
-    for run in list(_working):
-        run.wait_quietly(EXIT_SECONDS)

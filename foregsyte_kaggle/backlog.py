@@ -51,8 +51,14 @@ class Backlog:
         Of the pipelines that take batches.
     """
 
-    def __init__(self, batch_sizes: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        batch_sizes: Mapping[str, int] | None = None,
+        usual_seconds: Mapping[str, float] | None = None,
+    ) -> None:
         self._batch_sizes = batch_sizes or {}
+        self._usual_seconds = usual_seconds or {}
+        self._left_out: set[str] = set()
         self._ready: dict[str, deque[Task]] = {}
         self._delayed: list[tuple[float, int, str, Task]] = []
         self._order = itertools.count()
@@ -63,12 +69,21 @@ class Backlog:
     def __bool__(self) -> bool:
         return bool(self._delayed) or self.first() is not None
 
+    @property
+    def holds_any(self) -> bool:
+        """Whether it holds jobs, also those that are left out."""
+        return bool(self._delayed) or any(self._ready.values())
+
     def first(self) -> str | None:
         """Return the pipeline whose jobs are next; None where none is ready."""
         for pipeline_id, tasks in self._ready.items():
-            if tasks:
+            if tasks and pipeline_id not in self._left_out:
                 return pipeline_id
         return None
+
+    def leave_out(self, pipeline_id: str) -> None:
+        """Give no more jobs of a pipeline out."""
+        self._left_out.add(pipeline_id)
 
     def append(self, pipeline_id: str, tasks: Iterable[Task]) -> None:
         """Take jobs after those that wait."""
@@ -128,11 +143,15 @@ class Backlog:
         return self._paces.get(pipeline_id or "")
 
     def likely_seconds(self, pipeline_id: str | None) -> float:
-        """Return how long the next job, or batch, takes at most, most likely; 0 where none ended yet."""
+        """Return how long the next job, or batch, takes at most, most likely.
+
+        From those of this run, or while there is none from earlier ones; 0 where there is none either.
+        """
         pace = self.pace(pipeline_id)
         if pace is None:
-            return 0.0
-        longest = pace + 2 * math.sqrt(self._spreads[pipeline_id or ""])
+            longest = self._usual_seconds.get(pipeline_id or "", 0.0)
+        else:
+            longest = pace + 2 * math.sqrt(self._spreads[pipeline_id or ""])
         return longest * self.batch_size(pipeline_id)
 
     def depth(self, pipeline_id: str | None) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger
-from foregsyte_kaggle.ledger import ClaimedJob, Selection
+from foregsyte_kaggle.ledger import ClaimedJob, Pending, Selection
 
 if TYPE_CHECKING:
     from foregsyte_kaggle.database import Database
@@ -41,6 +42,14 @@ class Claims:
         What to work on, with the version of each pipeline's code.
     limit
         At most this many jobs in all.
+    is_only_run
+        Whether no other run works in this process. Jobs that a crash interrupted are left pending
+        otherwise, since the other run's jobs would be beside them.
+
+    Attributes
+    ----------
+    holds_back : bool
+        Whether jobs are left pending for that reason.
     """
 
     def __init__(
@@ -49,7 +58,11 @@ class Claims:
         run_id: uuid.UUID,
         selections: list[tuple[Selection, str]],
         limit: int | None,
+        is_only_run: Callable[[], bool] = lambda: True,
     ) -> None:
+        self.holds_back = False
+        self._left_out: set[str] = set()
+        self._is_only_run = is_only_run
         self._database = database
         self._run_id = run_id
         self._selections = selections
@@ -74,6 +87,17 @@ class Claims:
         """Return how many jobs of the selections are pending now."""
         found = (ledger.pending_jobs(self._database, one) for one, _ in self._selections)
         return sum(extent.jobs for extent in found if extent is not None)
+
+    @property
+    def pipelines(self) -> list[str]:
+        """Whose jobs are claimed."""
+        found = (selection.pipeline_id for selection, _ in self._selections)
+        return [pipeline_id for pipeline_id in found if pipeline_id not in self._left_out]
+
+    def leave_out(self, pipeline_id: str) -> None:
+        """Claim no more jobs of a pipeline."""
+        self._left_out.add(pipeline_id)
+        self._in_pass = self._in_pass and self.pipeline_id != pipeline_id
 
     @property
     def pipeline_id(self) -> str | None:
@@ -116,17 +140,29 @@ class Claims:
                 return Claimed(selection.pipeline_id, jobs, self._interrupted)
 
     def _begin_pass(self) -> bool:
-        while self._at < len(self._selections):
-            selection, _ = self._selections[self._at]
+        """Find the next jobs to look for: those of all pipelines that no crash interrupted come first."""
+        suspects: list[tuple[int, Pending]] = []
+        for at, (selection, _) in enumerate(self._selections):
+            if selection.pipeline_id in self._left_out:
+                continue
             extent = ledger.pending_jobs(self._database, selection)
-            if extent is not None:
-                ledger.remove_leftovers(self._database, selection)
-                self._interrupted = extent.jobs == extent.interrupted
-                self._in_groups = self._interrupted and extent.once > SUSPECTS
-                self._next, self._last = extent.first, extent.last
-                self._span = SMALLEST_SPAN
-                self._in_pass = True
+            if extent is None:
+                continue
+            if extent.jobs > extent.interrupted:
+                self._begin(at, extent, interrupted=False)
                 return True
-            self._at += 1
-        self._at = 0  # asked again, it looks for what became pending meanwhile
-        return False
+            suspects.append((at, extent))
+        self.holds_back = bool(suspects) and not self._is_only_run()
+        if not suspects or self.holds_back:
+            return False
+        self._begin(*suspects[0], interrupted=True)
+        return True
+
+    def _begin(self, at: int, extent: Pending, *, interrupted: bool) -> None:
+        ledger.remove_leftovers(self._database, self._selections[at][0])
+        self._at = at
+        self._interrupted = interrupted
+        self._in_groups = interrupted and extent.once > SUSPECTS
+        self._next, self._last = extent.first, extent.last
+        self._span = SMALLEST_SPAN
+        self._in_pass = True

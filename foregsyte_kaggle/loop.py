@@ -81,6 +81,8 @@ class Loop:
         When it must be over; no job is begun that is not likely to end before.
     schemas
         Of those pipelines that declare one.
+    usual_seconds
+        How long most jobs of each pipeline took in earlier runs.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Loop:
         batch_sizes: Mapping[str, int] | None = None,
         deadline: Deadline | None = None,
         schemas: Mapping[str, Schema] | None = None,
+        usual_seconds: Mapping[str, float] | None = None,
     ) -> None:
         self._database = database
         self._run_id = run_id
@@ -108,9 +111,9 @@ class Loop:
         self._on_recorded = on_recorded
         self._warn = warn
         self._deadline = deadline
-        self._is_closing = False
+        self._is_closing = self._is_short_of_time = False
         self._schemas = schemas
-        self._backlog = Backlog(batch_sizes)
+        self._backlog = Backlog(batch_sizes, usual_seconds)
         self._in_flight: dict[int, Chunk] = {}
         self._long: set[int] = set()
         self._ended: list[Ended] = []
@@ -147,8 +150,8 @@ class Loop:
             return "error"
         if self._is_stopping:
             return "stopped"
-        if (self._is_closing or self._is_late()) and (
-            self._in_flight or self._backlog or self._claims.can_take
+        if (self._is_short_of_time or self._is_late()) and (
+            self._in_flight or self._backlog.holds_any or self._claims.can_take
         ):
             return "time_limit"
         return "limit" if self._claims.limit_reached else "finished"
@@ -199,6 +202,11 @@ class Loop:
             f"{failed.outcome.error_message}\n{failed.outcome.traceback or ''}"
         )
 
+    @property
+    def holds_suspects_back(self) -> bool:
+        """Whether jobs that a crash interrupted are left pending, since another run works."""
+        return self._claims.holds_back
+
     def left(self) -> int:
         """Return how many of its jobs are pending now."""
         return self._claims.count_pending()
@@ -210,11 +218,16 @@ class Loop:
         return self._deadline is not None and self._deadline.seconds_left <= 0
 
     def _closes(self) -> bool:
-        """Whether a job that were begun now would likely not end in time."""
+        """Leave out pipelines of which a job begun now would likely not end in time; True where all are."""
         if self._deadline is None or self._is_closing:
             return self._is_closing
-        pipeline_id = self._backlog.first() or self._claimed
-        if self._deadline.seconds_left < self._backlog.likely_seconds(pipeline_id):
+        left = self._deadline.seconds_left
+        for pipeline_id in self._claims.pipelines:
+            if left < self._backlog.likely_seconds(pipeline_id):
+                self._is_short_of_time = True
+                self._backlog.leave_out(pipeline_id)
+                self._claims.leave_out(pipeline_id)
+        if self._is_short_of_time and not self._claims.pipelines:
             self._is_closing = True
             self._engine.hold()
         return self._is_closing

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RunThread"]
 
+#: Jupyter kills a kernel that takes more than 5 s to end.
+EXIT_SECONDS = 4.0
+
+_working: set[Run] = set()
+
 
 class RunThread(threading.Thread):
     """Carries a run to its end; whatever happens in it, the run is over then and knows its error."""
@@ -28,10 +35,19 @@ class RunThread(threading.Thread):
         self._engine = engine
         self._error: BaseException | None = None
 
+    def start(self) -> None:
+        """Begin; from now on the run is one of those that work in this process."""
+        self._workspace.live_runs.add(self._run.run_id)
+        _working.add(self._run)
+        try:
+            super().start()
+        except BaseException:
+            self._leave()
+            raise
+
     def run(self) -> None:
         """Run the loop, then close the engine, record what still came, and end the run."""
         run, database = self._run, self._workspace.database
-        self._workspace.live_runs.add(run.run_id)
         ended_by = "error"
         try:
             ledger.begin_run(
@@ -49,19 +65,37 @@ class RunThread(threading.Thread):
             # Where all that was begun has ended, its workers end by themselves.
             self._try(lambda: self._engine.close(kill=ended_by not in {"finished", "limit"}))
             self._try(self._loop.drain)
-            ended_by = "error" if self._error is not None else ended_by
+            ended_by = "error" if self._error or self._loop.failure else ended_by
             self._try(lambda: self._end(ended_by))
         finally:
-            self._workspace.live_runs.discard(run.run_id)
+            self._leave()
             run.end(ended_by, self._error or self._loop.failure)
 
     def _end(self, ended_by: str) -> None:
         run, database = self._run, self._workspace.database
         run.returned = ledger.end_run(database, run.run_id, ended_by, run.completed, run.failed)
         run.left = self._loop.left()
+        run.holds_suspects_back = self._loop.holds_suspects_back
+
+    def _leave(self) -> None:
+        self._workspace.live_runs.discard(self._run.run_id)
+        _working.discard(self._run)
 
     def _try(self, step: Callable[[], object]) -> None:
         try:
             step()
         except BaseException as error:  # noqa: BLE001 - raised by whoever waits for the run
             self._error = self._error or error
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Stop what still works when the process ends, so that it is recorded and no job is left running."""
+    working, until = list(_working), time.monotonic() + EXIT_SECONDS
+    for run in working:
+        run.ask_to_stop()
+    for run in working:
+        run.wait_quietly(max(0.0, until - time.monotonic()))
+    for run in working:
+        if not run.is_running:
+            run.wait_for_telling()

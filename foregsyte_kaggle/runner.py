@@ -173,7 +173,13 @@ def run_jobs(
         run.run_id,
         engine,
         events,
-        Claims(chosen.database, run.run_id, selections, limit),
+        Claims(
+            chosen.database,
+            run.run_id,
+            selections,
+            limit,
+            lambda: chosen.live_runs <= {run.run_id},
+        ),
         roots,
         Policy(max_attempts, on_error),
         run.note,
@@ -181,6 +187,7 @@ def run_jobs(
         batch_sizes={one.pipeline_id: one.batch_size for one in pipelines if one.batch_size},
         deadline=deadline,
         schemas=schemas,
+        usual_seconds=_usual_seconds(chosen, pipelines) if deadline is not None else None,
     )
     run.begin(loop.stop, loop.fractions)
     carry = send_off if background else attend
@@ -231,6 +238,14 @@ class _Roots(dict[str | None, Path | None]):
             )
         self[name] = folder
         return folder
+
+
+def _usual_seconds(workspace: Workspace, pipelines: list[Pipeline]) -> dict[str, float]:
+    found = {
+        one.pipeline_id: ledger.usual_seconds(workspace.database, one.pipeline_id)
+        for one in pipelines
+    }
+    return {pipeline_id: seconds for pipeline_id, seconds in found.items() if seconds is not None}
 
 
 def _check_arguments(

@@ -53,6 +53,7 @@ class Run:
         self.returned = 0
         self.left = 0
         self.outdated = 0
+        self.holds_suspects_back = False
         self.ended_by: str | None = None
         self.error: BaseException | None = None
         self.failures: dict[str, tuple[int, str]] = {}
@@ -100,7 +101,7 @@ class Run:
             What ended the run, if an error did.
         """
         if self._over.wait(timeout):
-            self._let_watcher_tell()
+            self.wait_for_telling()
         if self.error is not None:
             raise self.error
         return self
@@ -112,7 +113,7 @@ class Run:
         """
         self.ask_to_stop()
         self._over.wait()
-        self._let_watcher_tell()
+        self.wait_for_telling()
         return self
 
     def ask_to_stop(self) -> None:
@@ -131,7 +132,8 @@ class Run:
         """Note the thread that tells how it ended, so that whoever waits comes after that."""
         self._watcher = watcher
 
-    def _let_watcher_tell(self) -> None:
+    def wait_for_telling(self) -> None:
+        """Wait until the thread that watches it told how it ended, if one does."""
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join(timeout=1.0)
 
@@ -159,6 +161,11 @@ class Run:
         if self.ended_by == "time_limit":
             lines.append(
                 f"  time is up ({self.time_limit}): {self.left:,} left pending, run_jobs() goes on with them"
+            )
+        if self.holds_suspects_back:
+            lines.append(
+                f"  {counted(self.left, 'job')} that ran when a session crashed left pending: each runs by"
+                " itself, and another run works; run_jobs() after that goes on"
             )
         for kind, (count, message) in sorted(
             self.failures.items(), key=lambda item: (-item[1][0], item[0])

@@ -14,6 +14,7 @@ from foregsyte_kaggle.ledger.claiming import (
     number_new_jobs,
     pending_jobs,
 )
+from foregsyte_kaggle.ledger.durations import usual_seconds
 from foregsyte_kaggle.ledger.ending import record, release, set_progress
 from foregsyte_kaggle.ledger.leftovers import remove_leftovers
 from foregsyte_kaggle.ledger.retrying import rerun_changed, retry_jobs
@@ -53,4 +54,5 @@ __all__ = [
     "set_progress",
     "settle",
     "status_counts",
+    "usual_seconds",
 ]

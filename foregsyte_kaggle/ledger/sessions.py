@@ -97,17 +97,17 @@ def settle(database: Database, alive: Iterable[uuid.UUID]) -> None:
     Numbers jobs that were made by hand, and puts back what an earlier run of this process could not put
     back itself, as when the disk was full.
     """
-    parameters = {"alive": some(alive)}
     with database.reading() as cursor:
         jobs, runs = cursor.execute(
             "SELECT (SELECT count(*) FROM jobs WHERE position IS NULL"
             f" OR status = 'running' AND {of_dead_runs('$alive')}),"
             f" (SELECT count(*) FROM runs WHERE ended_by IS NULL AND {of_dead_runs('$alive')})",
-            parameters,
+            {"alive": some(alive)},
         ).fetchall()[0]
     if jobs or runs:
         with database.transaction() as connection:
-            _settle(connection, parameters)
+            # Asked again, since another run may have begun meanwhile.
+            _settle(connection, {"alive": some(alive)})
 
 
 def begin_run(
@@ -164,8 +164,9 @@ def end_run(
 def recover(database: Database, alive: Iterable[uuid.UUID]) -> Recovery:
     """Settle jobs that are running for a run that no longer lives.
 
-    A job goes back to pending the first time and is then run last and alone; if the process ends again
-    while it is alone, it fails, so that one that takes the process down cannot do so in every session.
+    A job goes back to pending the first time and is then run last and alone. If the process ends again
+    while it is alone, with no job of any run beside it, it fails, so that one that takes the process down
+    cannot do so in every session.
     """
     dead = f"status = 'running' AND {of_dead_runs('$alive')}"
     parameters = {"alive": some(alive)}
@@ -179,8 +180,8 @@ def recover(database: Database, alive: Iterable[uuid.UUID]) -> Recovery:
         failed = connection.execute(
             "UPDATE jobs SET status = 'failed', interruptions = interruptions + 1,"
             f" finished_at = {NOW}, error_type = 'Interrupted', error_message = $message,"
-            f" updated_at = {NOW} WHERE interruptions > 0 AND {dead} AND (run_id IS NULL OR run_id IN"
-            f" (SELECT run_id FROM jobs WHERE {dead} GROUP BY run_id HAVING count(*) = 1))",
+            f" updated_at = {NOW} WHERE interruptions > 0 AND {dead}"
+            f" AND (SELECT count(*) FROM jobs WHERE {dead}) = 1",
             {**parameters, "message": CRASHED_TWICE},
         ).fetchall()[0][0]
         pending = connection.execute(

@@ -110,3 +110,13 @@ def test_session_that_is_nearly_over_begins_nothing(monkeypatch: pytest.MonkeyPa
     assert (run.ended_by, run.completed, run.left) == ("time_limit", 0, 3)
     run = fk.run_jobs("p", executor="threads", reserve=0, progress=False)
     assert (run.ended_by, run.completed, run.left) == ("finished", 3, 0)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_run_knows_from_earlier_ones_how_long_its_jobs_take() -> None:
+    fk.pipeline("p")(lambda path: time.sleep(0.6))
+    fk.register_jobs(make_inputs(4), "p")
+    assert fk.run_jobs("p", executor="threads", limit=2, progress=False).completed == 2
+    run = fk.run_jobs("p", executor="threads", time_limit=0.5, progress=False)
+    assert (run.ended_by, run.completed, run.returned, run.left) == ("time_limit", 0, 0, 2)
+    assert len(fk.attempts_frame()) == 2

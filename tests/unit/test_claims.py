@@ -124,6 +124,43 @@ def test_interrupted_jobs_come_last_and_alone(database: Database) -> None:
     ]
 
 
+def test_interrupted_jobs_come_after_those_of_all_pipelines(database: Database) -> None:
+    add_jobs(2, "p")
+    add_jobs(2, "q")
+    execute(database, "UPDATE jobs SET interruptions = 1 WHERE position = 1")
+    taken = take_all(claims_of(database, "p", "q"), 10)
+    assert [(positions([claimed]), claimed.exclusive) for claimed in taken] == [
+        ([2], False),
+        ([3, 4], False),
+        ([1], True),
+    ]
+
+
+def test_interrupted_jobs_are_left_while_another_run_works(database: Database) -> None:
+    add_jobs(3)
+    execute(database, "UPDATE jobs SET interruptions = 1 WHERE position = 1")
+    others = [True]
+    claims = Claims(
+        database, uuid.uuid4(), [(Selection("p"), "v1")], None, is_only_run=lambda: not others
+    )
+    assert positions(take_all(claims, 10)) == [2, 3]
+    assert claims.holds_back
+    others.clear()
+    assert positions(take_all(claims, 10)) == [1]
+    assert not claims.holds_back
+
+
+def test_pipeline_that_is_left_out_is_not_claimed_any_more(database: Database) -> None:
+    add_jobs(3, "p")
+    add_jobs(2, "q")
+    claims = claims_of(database, "p", "q")
+    assert positions([claims.take(1)]) == [1]  # type: ignore[list-item]
+    claims.leave_out("p")
+    assert claims.pipelines == ["q"]
+    assert positions(take_all(claims, 10)) == [4, 5]
+    assert claims.can_take
+
+
 def test_many_interrupted_jobs_come_in_groups_and_those_of_a_group_that_crashed_alone(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -402,6 +402,16 @@ def test_recover_fails_no_job_at_a_second_crash_where_others_ran_beside_it(
     ]
 
 
+def test_recover_fails_no_job_beside_which_another_run_s_job_ran(database: Database) -> None:
+    """Either may have ended the process."""
+    add_jobs(2)
+    claim(database, uuid.uuid4(), limit=1)
+    ledger.recover(database, alive=[])
+    claim(database, uuid.uuid4(), interrupted=True)
+    claim(database, uuid.uuid4())
+    assert ledger.recover(database, alive=[]) == ledger.Recovery(pending=2, failed=0)
+
+
 def test_claim_of_jobs_that_crashed_once_leaves_those_that_did_twice(database: Database) -> None:
     add_jobs(3)
     ledger.number_new_jobs(database)

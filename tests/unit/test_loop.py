@@ -94,6 +94,7 @@ class Run:
         pipelines: tuple[str, ...] = ("p",),
         batch_sizes: dict[str, int] | None = None,
         deadline: Deadline | None = None,
+        usual_seconds: dict[str, float] | None = None,
     ) -> None:
         self.database = database
         self.run_id = uuid.uuid4()
@@ -114,6 +115,7 @@ class Run:
             print,
             batch_sizes=batch_sizes,
             deadline=deadline,
+            usual_seconds=usual_seconds,
         )
 
     def end(self) -> None:
@@ -642,6 +644,36 @@ def test_jobs_that_vary_much_need_more_time_than_their_mean(
     run = Run(database, answer, deadline=deadline)
     assert run.loop.run() == "time_limit"
     assert len(run.engine.chunks) <= 22
+
+
+def test_pipeline_that_fits_goes_on_when_another_does_not(
+    database: Database, deadline: Deadline
+) -> None:
+    add_jobs(20, "p")
+    add_jobs(20, "q")
+    seconds = {"p": 10.0, "q": 0.5}
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if len(run.engine.chunks) == 6:
+            Left.seconds = 9.0
+        return [Done(chunk, [completed(task, seconds[chunk.pipeline_id]) for task in chunk.tasks])]
+
+    run = Run(database, answer, pipelines=("p", "q"), deadline=deadline)
+    assert run.loop.run() == "time_limit"
+    done = [chunk.pipeline_id for chunk in run.engine.chunks]
+    assert done.count("p") <= 8
+    assert done.count("q") == 20
+
+
+def test_first_job_is_not_begun_where_earlier_ones_took_longer_than_is_left(
+    database: Database, deadline: Deadline
+) -> None:
+    add_jobs(5)
+    Left.seconds = 100.0
+    run = Run(database, do_all, deadline=deadline, usual_seconds={"p": 240.0})
+    assert run.loop.run() == "time_limit"
+    assert not run.engine.chunks
+    assert run.loop.left() == 5
 
 
 def test_run_that_ends_while_it_closes_is_finished(database: Database, deadline: Deadline) -> None:
