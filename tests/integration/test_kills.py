@@ -31,10 +31,13 @@ LEDGER = "data/foregsyte.duckdb"
 # What a notebook's process does: bootstrap, register more, run. It notes, durably, each job whose end was
 # acknowledged: after the commit that the recorder made.
 SESSION = """
-import os, sys, time
+import os, signal, sys, time
 import pandas as pd
 import foregsyte_kaggle as fk
 from foregsyte_kaggle import loop
+
+# As a kernel does, whatever was inherited: a shell starts what runs in the background deaf to it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 executor, kind, first, many = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 record = loop.record_group
