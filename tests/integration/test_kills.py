@@ -59,6 +59,11 @@ def begin():
     running = fk.sql("SELECT count(*) AS n FROM jobs WHERE status = 'running'").n[0]
     print("running:", running, flush=True)
     return pd.DataFrame({"id": [f"n{n}" for n in range(first, first + many)]})
+
+def run(**options):
+    print("at work", flush=True)
+    fk.run_jobs(executor=executor, workers=2, progress=False, **options).wait()
+    print("over", flush=True)
 """
 SIMPLE = """
 @fk.pipeline("p")
@@ -70,8 +75,7 @@ def p(name):
     return [{"name": name, "text": name * 10}] * 2
 
 fk.register_jobs(begin(), "p", name="ids")
-fk.run_jobs("p", executor=executor, workers=2, progress=False)
-print("over", flush=True)
+run()
 """
 # Each session's column becomes wider twice, and a tenth of what was completed is replaced.
 RICH = """
@@ -100,10 +104,7 @@ note((job_id, "pending") for job_id in again)
 fk.retry_jobs(status="completed", job_ids=list(again))
 fk.register_jobs(ids, "batched", name="ids")
 fk.register_jobs(ids, "widening", name="ids")
-background = first // many % 2 == 1
-run = fk.run_jobs(executor=executor, workers=2, max_attempts=2, background=background, progress=False)
-run.wait()
-print("over", flush=True)
+run(max_attempts=2, background=first // many % 2 == 1)
 """
 
 
@@ -117,10 +118,12 @@ class Sessions:
         self.started = 0
         self.finished = 0
         self.process: subprocess.Popen[str] | None = None
+        self.said = ""
         Path("session.py").write_text(SESSION + (RICH if kind == "rich" else SIMPLE))
         Path("acknowledged.txt").touch()
 
-    def start(self) -> None:
+    def start(self, until: str = "up") -> None:
+        """Start the next process and wait until it says that it is so far."""
         command = [sys.executable, "session.py", self.executor, self.kind]
         self.process = subprocess.Popen(
             [*command, str(self.started * self.many), str(self.many)],
@@ -132,7 +135,11 @@ class Sessions:
         )
         self.started += 1
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "up\n"
+        self.said = ""
+        while not self.said.endswith(f"{until}\n"):
+            line = self.process.stdout.readline()
+            assert line, self.said
+            self.said += line
 
     def end(self, how: signal.Signals | None, after: float) -> str:
         """End the process after some seconds, or let it finish; return what it printed."""
@@ -143,7 +150,7 @@ class Sessions:
             os.killpg(self.process.pid, how)  # as the notebook's Stop does
         elif how is not None:
             self.process.send_signal(how)
-        out, _ = self.process.communicate(timeout=100)
+        out = self.said + self.process.communicate(timeout=100)[0]
         self.finished += "over\n" in out
         return out
 
@@ -236,8 +243,8 @@ def test_nothing_acknowledged_is_lost_and_nothing_doubled_whenever_the_process_e
     sessions = Sessions(executor, kind)
     kills = KILLS if how is signal.SIGKILL else max(1, KILLS // 3)
     for number in range(kills):
-        sessions.start()
-        # About half of the time that a session takes here, so that most are hit at work.
+        sessions.start(moments.choice(["up", "at work"]))
+        # About the time that the work takes here, so that most are hit at work.
         after = moments.uniform(0, 1.5)
         out = sessions.end(how, after)
         context = f"seed {seed}, {how.name} {number + 1} after {after:.3f} s: {out[-2000:]}"
@@ -327,7 +334,7 @@ import os, resource, sys
 from pathlib import Path
 import foregsyte_kaggle as fk
 
-way, room = sys.argv[1], int(sys.argv[2])
+way, room, executor = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
 @fk.pipeline("p")
 def p(name, size):
@@ -339,7 +346,7 @@ fk.register_jobs(pd.DataFrame({"id": [str(n) for n in range(400)]}), "p", name="
 if way == "file size":
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
 try:
-    fk.run_jobs("p", executor="threads", workers=2, progress=False)
+    fk.run_jobs("p", executor=executor, workers=2, progress=False)
 except fk.LedgerError as error:
     print("error:", error)
 else:
@@ -349,7 +356,7 @@ if way == "file size":
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 else:
     Path("workspace/ballast").unlink()
-run = fk.run_jobs("p", executor="threads", workers=2, progress=False)
+run = fk.run_jobs("p", executor=executor, workers=2, progress=False)
 print("then:", run, flush=True)
 """
 
@@ -374,10 +381,10 @@ def small_disk(folder: Path) -> Iterator[int]:
         subprocess.run(["umount", "--lazy", "workspace"], check=True)
 
 
-def check_full(way: str, room: int) -> None:
+def check_full(way: str, room: int, executor: str) -> None:
     Path("fills.py").write_text(FILLS)
     done = subprocess.run(
-        [sys.executable, "fills.py", way, str(room)],
+        [sys.executable, "fills.py", way, str(room), executor],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -403,10 +410,15 @@ def check_full(way: str, room: int) -> None:
         ).fetchall() == [(400, 400, 100_000)]
 
 
-def test_full_disk_is_a_clear_error_and_the_run_goes_on_after_room_is_made(small_disk: int) -> None:
-    check_full("disk", small_disk)
+@pytest.mark.parametrize("executor", ["processes", "threads"])
+def test_full_disk_is_a_clear_error_and_the_run_goes_on_after_room_is_made(
+    small_disk: int, executor: str
+) -> None:
+    check_full("disk", small_disk, executor)
 
 
-def test_file_that_may_not_grow_is_a_clear_error_too(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("executor", ["processes", "threads"])
+def test_file_that_may_not_grow_is_a_clear_error_too(executor: str) -> None:
     Path("workspace").mkdir()
-    check_full("file size", 12 * 2**20)
+    check_full("file size", 12 * 2**20, executor)
