@@ -107,7 +107,10 @@ def pipeline(
         fails its job; a missing column is NULL. Values are converted where that is exact, such as 1 to
         1.0, but text to no number; those of a FLOAT are rounded to it.
     version
-        Stands for the code; by default a fingerprint of its source.
+        Stands for the code; by default a fingerprint of its source, with its comments and the other
+        decorators, and of the values and functions in its closure. A function that it finds by name when
+        it is called, such as a helper of the notebook's, does not count: after a change in one, give
+        another ``version``, or put the jobs back by ``retry_jobs(status="completed")``.
 
     Returns
     -------

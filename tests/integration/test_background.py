@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pytest
 
 import foregsyte_kaggle as fk
@@ -84,6 +85,32 @@ def test_cells_go_on_beside_it_and_wait_comes_back_to_it(
     assert (run.ended_by, run.completed, run.is_running) == ("finished", 5, False)
     assert statuses() == {"completed": 5}
     assert "p: 5 completed" in capsys.readouterr().out  # it was told before wait came back
+
+
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize("executor", ["processes", "threads"])
+def test_bootstrap_and_registering_the_same_source_again_beside_it_change_nothing(
+    workspace: Workspace, executor: str
+) -> None:
+    run = fk.run_jobs("p", executor=executor, workers=2, background=True, progress=False)
+    until(lambda: len(list(Path("started").iterdir())) == 2, "two jobs")
+    until(lambda: statuses().get("running"), "running jobs in the ledger")
+    queries = (
+        "SELECT job_id, status, attempts, interruptions, run_id, position FROM jobs ORDER BY ALL",
+        "SELECT * FROM job_attempts",
+        "SELECT * FROM runs",
+        "SELECT name, kind, root FROM sources",
+    )
+    before = [fk.sql(query) for query in queries]
+    assert fk.bootstrap() is workspace
+    registered = fk.register_jobs("inputs", "p")
+    assert (registered.added, registered.changed, registered.unchanged) == (0, 0, 4)
+    for query, frame in zip(queries, before, strict=True):
+        pd.testing.assert_frame_equal(fk.sql(query), frame)
+    Path("go on").touch()
+    run.wait()
+    assert statuses() == {"completed": 4}
+    assert len(fk.attempts_frame()) == len(fk.results_frame("p")) == 4
 
 
 @pytest.mark.usefixtures("waits")

@@ -27,9 +27,10 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("FOREGSYTE_KILLS", "4"))
 LEDGER = "data/foregsyte.duckdb"
+PIPELINES = ("p", "batched", "widening")
 
 # What a notebook's process does: bootstrap, register more, run. It notes, durably, each job whose end was
-# acknowledged: after the commit that the recorder made.
+# acknowledged: after the commit that the recorder made. One that it is about to put back is noted as pending.
 SESSION = """
 import os, signal, sys, time
 import pandas as pd
@@ -42,16 +43,32 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 executor, kind, first, many = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 record = loop.record_group
 
-def record_and_note(*args):
-    written = record(*args)
+def note(jobs):
     with open("acknowledged.txt", "a") as side:
-        side.writelines(f"{e.job_id} {e.outcome.outcome}\\n" for e in written if e.final)
+        side.writelines(f"{job_id} {status}\\n" for job_id, status in jobs)
         side.flush()
         os.fsync(side.fileno())
+
+def record_and_note(*args):
+    written = record(*args)
+    note((e.job_id, e.outcome.outcome) for e in written if e.final)
     return written
 
 loop.record_group = record_and_note
 
+def begin():
+    print("up", flush=True)
+    fk.bootstrap()
+    running = fk.sql("SELECT count(*) AS n FROM jobs WHERE status = 'running'").n[0]
+    print("running:", running, flush=True)
+    return pd.DataFrame({"id": [f"n{n}" for n in range(first, first + many)]})
+
+def run(**options):
+    print("at work", flush=True)
+    fk.run_jobs(executor=executor, workers=2, progress=False, **options).wait()
+    print("over", flush=True)
+"""
+SIMPLE = """
 @fk.pipeline("p")
 def p(name):
     if kind == "long":
@@ -60,14 +77,37 @@ def p(name):
         raise ValueError(name)
     return [{"name": name, "text": name * 10}] * 2
 
-print("up", flush=True)
-fk.bootstrap()
-running = fk.sql("SELECT count(*) AS n FROM jobs WHERE status = 'running'").n[0]
-print("running:", running, flush=True)
-ids = pd.DataFrame({"id": [f"n{n}" for n in range(first, first + many)]})
-fk.register_jobs(ids, "p", name="ids")
-fk.run_jobs("p", executor=executor, workers=2, progress=False)
-print("over", flush=True)
+fk.register_jobs(begin(), "p", name="ids")
+run()
+"""
+# Each session's column becomes wider twice, and a tenth of what was completed is replaced.
+RICH = """
+def rows(name, job):
+    n = int(name[1:])
+    value = (n, n + 0.5, name)[n % many * 3 // many]
+    return [{"name": name, "attempt": job.attempt, f"session_{n // many}": value}] * 2
+
+@fk.pipeline("batched", batch_size=4)
+def batched(names, job):
+    if any(name.endswith("9") for name in names):
+        raise ValueError(names)
+    return [rows(name, one) for name, one in zip(names, job)]
+
+@fk.pipeline("widening")
+def widening(name, job):
+    job.output_path("name.txt").write_text(name)
+    job.progress(0.5)
+    if job.attempt == 1:
+        raise ValueError(name)
+    return rows(name, job)
+
+ids = begin()
+again = fk.jobs_frame(status="completed").job_id.astype(str).sample(frac=0.1)
+note((job_id, "pending") for job_id in again)
+fk.retry_jobs(status="completed", job_ids=list(again))
+fk.register_jobs(ids, "batched", name="ids")
+fk.register_jobs(ids, "widening", name="ids")
+run(max_attempts=2, background=first // many % 2 == 1)
 """
 
 
@@ -77,14 +117,16 @@ class Sessions:
     def __init__(self, executor: str, kind: str) -> None:
         self.executor = executor
         self.kind = kind
-        self.many = {"tiny": 30_000, "long": 100}[kind]
+        self.many = {"tiny": 30_000, "long": 100, "rich": 150}[kind]
         self.started = 0
         self.finished = 0
         self.process: subprocess.Popen[str] | None = None
-        Path("session.py").write_text(SESSION)
+        self.said = ""
+        Path("session.py").write_text(SESSION + (RICH if kind == "rich" else SIMPLE))
         Path("acknowledged.txt").touch()
 
-    def start(self) -> None:
+    def start(self, until: str = "up") -> None:
+        """Start the next process and wait until it says that it is so far."""
         command = [sys.executable, "session.py", self.executor, self.kind]
         self.process = subprocess.Popen(
             [*command, str(self.started * self.many), str(self.many)],
@@ -96,7 +138,11 @@ class Sessions:
         )
         self.started += 1
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "up\n"
+        self.said = ""
+        while not self.said.endswith(f"{until}\n"):
+            line = self.process.stdout.readline()
+            assert line, self.said
+            self.said += line
 
     def end(self, how: signal.Signals | None, after: float) -> str:
         """End the process after some seconds, or let it finish; return what it printed."""
@@ -107,7 +153,7 @@ class Sessions:
             os.killpg(self.process.pid, how)  # as the notebook's Stop does
         elif how is not None:
             self.process.send_signal(how)
-        out, _ = self.process.communicate(timeout=100)
+        out = self.said + self.process.communicate(timeout=100)[0]
         self.finished += "over\n" in out
         return out
 
@@ -118,16 +164,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def acknowledged() -> dict[str, str]:
+def notes() -> list[tuple[str, str]]:
     lines = Path("acknowledged.txt").read_text().splitlines()
-    return dict(line.split() for line in lines if len(line.split()) == 2)
+    return [(line.split()[0], line.split()[1]) for line in lines if len(line.split()) == 2]
 
 
 def check(context: str) -> tuple[int, int]:
     """Check the ledger by a plain reopen; return how many jobs were acknowledged and are recorded."""
     if not Path(LEDGER).exists():
         return 0, 0
-    noted = acknowledged()
+    # A job that is noted as pending may be completed again, or not be put back yet.
+    retried = {job_id for job_id, status in notes() if status == "pending"}
+    noted = {job_id: status for job_id, status in dict(notes()).items() if status != "pending"}
     with duckdb.connect(LEDGER) as connection:
 
         def all_rows(query: str) -> list[tuple[Any, ...]]:
@@ -141,17 +189,35 @@ def check(context: str) -> tuple[int, int]:
         lost = [job_id for job_id, outcome in noted.items() if statuses.get(job_id) != outcome]
         assert not lost, f"{context}: acknowledged and lost: {lost[:5]}"
         done = sum(status == "completed" for status in statuses.values())
-        if "p" in tables:
-            # Two rows for each completed job, and none for any other.
-            assert all_rows("SELECT count(*), count(DISTINCT job_id) FROM results.p") == [
-                (2 * done, done)
-            ], context
-            assert not all_rows(
-                "SELECT job_id FROM results.p SEMI JOIN jobs USING (job_id)"
-                " JOIN jobs AS j USING (job_id) WHERE j.status <> 'completed'"
-            ), context
-        else:
-            assert done == 0, context
+        for pipeline_id in PIPELINES:
+            if pipeline_id not in tables:
+                where = f"WHERE status = 'completed' AND pipeline_id = '{pipeline_id}'"
+                assert not all_rows(f"SELECT job_id FROM jobs {where}"), context
+                continue
+            # Two rows for each completed job, and none for any other; but of one that is put back they stay,
+            # hidden, until they are replaced.
+            wrong = [
+                (job_id, status, rows)
+                for job_id, status, rows in all_rows(
+                    "SELECT job_id::VARCHAR, status::VARCHAR, rows FROM jobs FULL JOIN"
+                    f" (SELECT job_id, count(*) AS rows FROM results.{pipeline_id} GROUP BY ALL)"
+                    f" USING (job_id) WHERE coalesce(pipeline_id, '{pipeline_id}') = '{pipeline_id}'"
+                    " AND coalesce(rows, 0) <> CASE WHEN status = 'completed' THEN 2 ELSE 0 END"
+                )
+                if status == "completed" or job_id not in retried or rows != 2
+            ]
+            assert not wrong, f"{context}: {pipeline_id}: {wrong[:5]}"
+            if pipeline_id != "p":
+                assert not all_rows(
+                    f"SELECT job_id FROM jobs JOIN results.{pipeline_id} AS made USING (job_id)"
+                    " WHERE status = 'completed' AND made.attempt <> attempts"
+                ), context
+        for path, name in all_rows(
+            "SELECT output_path, input_path FROM jobs"
+            " WHERE status = 'completed' AND pipeline_id = 'widening'"
+        ):
+            assert path is not None, context
+            assert Path(path).read_text() == name, f"{context}: {path}"
         tries = all_rows("SELECT count(*), count(DISTINCT (job_id, attempt)) FROM job_attempts")
         assert tries[0][0] == tries[0][1], context
         assert not all_rows(
@@ -165,7 +231,7 @@ def check(context: str) -> tuple[int, int]:
 @pytest.mark.parametrize(
     "how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name
 )
-@pytest.mark.parametrize("kind", ["tiny", "long"])
+@pytest.mark.parametrize("kind", ["tiny", "long", "rich"])
 @pytest.mark.parametrize("executor", ["processes", "threads"])
 def test_nothing_acknowledged_is_lost_and_nothing_doubled_whenever_the_process_ends(
     folder: Path,
@@ -180,8 +246,8 @@ def test_nothing_acknowledged_is_lost_and_nothing_doubled_whenever_the_process_e
     sessions = Sessions(executor, kind)
     kills = KILLS if how is signal.SIGKILL else max(1, KILLS // 3)
     for number in range(kills):
-        sessions.start()
-        # About half of the time that a session takes here, so that most are hit at work.
+        sessions.start(moments.choice(["up", "at work"]))
+        # About the time that the work takes here, so that most are hit at work.
         after = moments.uniform(0, 1.5)
         out = sessions.end(how, after)
         context = f"seed {seed}, {how.name} {number + 1} after {after:.3f} s: {out[-2000:]}"
@@ -271,7 +337,7 @@ import os, resource, sys
 from pathlib import Path
 import foregsyte_kaggle as fk
 
-way, room = sys.argv[1], int(sys.argv[2])
+way, room, executor = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
 @fk.pipeline("p")
 def p(name, size):
@@ -283,7 +349,7 @@ fk.register_jobs(pd.DataFrame({"id": [str(n) for n in range(400)]}), "p", name="
 if way == "file size":
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
 try:
-    fk.run_jobs("p", executor="threads", workers=2, progress=False)
+    fk.run_jobs("p", executor=executor, workers=2, progress=False)
 except fk.LedgerError as error:
     print("error:", error)
 else:
@@ -293,14 +359,14 @@ if way == "file size":
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 else:
     Path("workspace/ballast").unlink()
-run = fk.run_jobs("p", executor="threads", workers=2, progress=False)
+run = fk.run_jobs("p", executor=executor, workers=2, progress=False)
 print("then:", run, flush=True)
 """
 
 
 @pytest.fixture
 def small_disk(folder: Path) -> Iterator[int]:
-    """A disk of 64 MiB, half of it taken, under ``workspace``."""
+    """A disk of 128 MiB, 112 of them taken, under ``workspace``."""
     Path("workspace").mkdir()
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", "workspace"],
@@ -318,10 +384,10 @@ def small_disk(folder: Path) -> Iterator[int]:
         subprocess.run(["umount", "--lazy", "workspace"], check=True)
 
 
-def check_full(way: str, room: int) -> None:
+def check_full(way: str, room: int, executor: str) -> None:
     Path("fills.py").write_text(FILLS)
     done = subprocess.run(
-        [sys.executable, "fills.py", way, str(room)],
+        [sys.executable, "fills.py", way, str(room), executor],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -347,10 +413,15 @@ def check_full(way: str, room: int) -> None:
         ).fetchall() == [(400, 400, 100_000)]
 
 
-def test_full_disk_is_a_clear_error_and_the_run_goes_on_after_room_is_made(small_disk: int) -> None:
-    check_full("disk", small_disk)
+@pytest.mark.parametrize("executor", ["processes", "threads"])
+def test_full_disk_is_a_clear_error_and_the_run_goes_on_after_room_is_made(
+    small_disk: int, executor: str
+) -> None:
+    check_full("disk", small_disk, executor)
 
 
-def test_file_that_may_not_grow_is_a_clear_error_too(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("executor", ["processes", "threads"])
+def test_file_that_may_not_grow_is_a_clear_error_too(executor: str) -> None:
     Path("workspace").mkdir()
-    check_full("file size", 12 * 2**20)
+    check_full("file size", 12 * 2**20, executor)

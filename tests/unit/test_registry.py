@@ -230,7 +230,38 @@ class target(Base):
     def __call__(self, path):
         return {"n": self.run()}
 """
-CELLS = {"function": FUNCTION, "class": CLASS, "partial": PARTIAL, "instance": INSTANCE}
+CLOSURE = """
+def make(scale, names):
+    def helper(x):
+        return x * scale
+
+    def target(path):
+        return {"n": helper(len(path)), "known": path in names}
+
+    return target
+
+target = make(2, {"sizes": [1, 2], "self": {"a", "b"}})
+"""
+RECURSIVE = """
+def make():
+    def odd(n):
+        return n != 0 and target(n - 1)
+
+    def target(n):
+        return n == 0 or odd(n - 1)
+
+    return target
+
+target = make()
+"""
+CELLS = {
+    "function": FUNCTION,
+    "class": CLASS,
+    "partial": PARTIAL,
+    "instance": INSTANCE,
+    "closure": CLOSURE,
+    "recursive": RECURSIVE,
+}
 each_cell = pytest.mark.parametrize("text", CELLS.values(), ids=CELLS.keys())
 each_source = pytest.mark.parametrize("with_source", [True, False], ids=["source", "no source"])
 
@@ -255,7 +286,14 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "class above a class": (SUBCLASS, "return 1", "return 2"),
     "function of a partial": (PARTIAL, '{"n"', '{"m"'),
     "param of a partial": (PARTIAL, "limit=object", "path=object"),
+    "value of a param of a partial": (PARTIAL, "limit=object()", "limit=3"),
     "class of an instance": (INSTANCE, '{"n"', '{"m"'),
+    "value in the closure of a function in the closure": (CLOSURE, "make(2", "make(3"),
+    "function in a closure": (CLOSURE, "x * scale", "x + scale"),
+    "value in a container in a closure": (CLOSURE, "[1, 2]", "[1, 3]"),
+    "key in a closure": (CLOSURE, '"sizes"', '"shapes"'),
+    "type in a closure": (CLOSURE, "make(2", "make(object()"),
+    "function of two that call each other": (RECURSIVE, "!= 0", "> 0"),
 }
 
 
@@ -268,6 +306,49 @@ def test_change_of_the_code_changes_the_fingerprint(
     before = fingerprint(cell(text, "<ipython-input-1>", with_source=with_source))
     after = fingerprint(cell(text.replace(old, new), "<ipython-input-2>", with_source=with_source))
     assert before != after
+
+
+DECORATED = """
+@fk.pipeline("p", batch_size=4)
+@functools.cache
+def target(paths):
+    return [{"n": 1}] * len(paths)
+"""
+
+
+def decorated(old: str, new: str, name: str) -> str:
+    assert old in DECORATED
+    text = f"import foregsyte_kaggle as fk\nfrom foregsyte_kaggle import pipeline\n{DECORATED}"
+    return fingerprint(cell(text.replace(old, new), name))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("=4", "=8"),
+        ("fk.pipeline", "pipeline"),
+        ('("p", batch_size=4)', '(\n    "p",  # (\n    batch_size=8,\n)'),
+        ('@fk.pipeline("p", batch_size=4)\n', ""),
+    ],
+    ids=["batch size", "imported name", "several lines", "registered otherwise"],
+)
+def test_decorator_that_registers_a_function_does_not_count(old: str, new: str) -> None:
+    assert decorated("", "", "<ipython-input-5>") == decorated(old, new, "<ipython-input-6>")
+
+
+def test_other_decorators_and_comments_count() -> None:
+    before = decorated("", "", "<ipython-input-5>")
+    assert before != decorated("@functools.cache\n", "", "<ipython-input-6>")
+    assert before != decorated("(paths):", "(paths):  # all", "<ipython-input-7>")
+
+
+def test_list_that_holds_itself_is_read_once() -> None:
+    def make(found: list[Any]) -> Callable[..., Any]:
+        return lambda path: found
+
+    rows: list[Any] = [1]
+    rows.append(rows)
+    assert fingerprint(make(rows)) == fingerprint(make(rows)) != fingerprint(make([1]))
 
 
 def test_text_in_front_of_a_function_does_not_count() -> None:
@@ -319,4 +400,4 @@ def test_fingerprints_are_the_same_in_every_session() -> None:
         for seed in ("1", "2", "3")
     }
     assert len(found) == 1
-    assert len(found.pop().split()) == 12
+    assert len(found.pop().split()) == 4 + 2 * len(CELLS)
