@@ -58,7 +58,8 @@ class JobContext:
         """Return where to write a file that the job makes.
 
         The file gets its final name, in ``data/outputs/<pipeline_id>/``, when the pipeline returns;
-        what a failing one wrote is removed.
+        what a failing one wrote is removed, also where its result cannot be stored. When a job that ran
+        before ends again, completed or failed, earlier files that it did not write again are removed.
 
         Parameters
         ----------

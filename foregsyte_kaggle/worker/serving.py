@@ -87,13 +87,15 @@ class _Inbox:
             chunk_id, work, caller = current
 
             def report(ended: list[Outcome], returned: int) -> None:
-                packed = [(one.position, pack_outcomes([one], caller)) for one in ended]
+                packed = [
+                    (one.position, pack_outcomes([one], caller), one.output_paths) for one in ended
+                ]
                 self._send(("part", chunk_id, packed, returned))
 
             work.give_back(report)
         for message in messages:
             if message[0] == "run":
-                self._send(("done", message[1], pickle.dumps([])))
+                self._send(("done", message[1], pickle.dumps([]), None))
 
 
 def _receive(tasks: Pipe, inbox: _Inbox) -> None:
@@ -146,14 +148,18 @@ def _serve(
         on_single = partial(send, ("started", chunk_id, 1))
         run_tasks(caller, work, tail, name, tell, time_box=time_box, on_single=on_single)
         # Packed by itself: what cannot be unpacked then costs its chunk, not the connection.
-        packed = pack_outcomes(work.finish(), caller)
+        outcomes, files = work.finish(), None
+        packed = pack_outcomes(outcomes, caller)
+        if len(outcomes) == 1 and outcomes[0].output_paths:
+            # Beside it, so that they can be removed where the outcome cannot be read.
+            files = (outcomes[0].position, outcomes[0].output_paths)
         if left is not None:
             left -= len(work.outcomes)
         if tail.broken and is_batch and not work.outcomes:
             os._exit(TAMPERED)  # as any death in a batch, so that its jobs are tried alone
         if is_leaving := tail.broken or left == 0:
             send(("leaving",))  # before the outcomes, so that nothing more is sent here
-        send(("done", chunk_id, packed))
+        send(("done", chunk_id, packed, files))
         if is_leaving:
             os._exit(0)
 
