@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.worker import remove_output
+from foregsyte_kaggle.worker import PARTIAL_FOLDER, remove_output
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from foregsyte_kaggle.recording import Ended
 
-__all__ = ["find_unclaimed", "remove_files"]
+__all__ = ["find_unclaimed", "remove_files", "remove_partial"]
 
 
 def find_unclaimed(connection: DuckDBPyConnection, group: Iterable[Ended]) -> list[str]:
@@ -60,3 +60,9 @@ def remove_files(folder: Path, paths: Iterable[str]) -> None:
     """Remove files from the folder of outputs; one that is gone, or cannot be removed, is passed over."""
     for path in paths:
         remove_output(folder / path.removeprefix("data/outputs/"))
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what jobs that were killed left half written; only while no run works."""
+    for partial in folder.glob(f"*/{PARTIAL_FOLDER}"):
+        remove_output(partial)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger
+from foregsyte_kaggle.outputs import remove_partial
 
 if TYPE_CHECKING:
     from foregsyte_kaggle.executors import Engine
@@ -59,6 +60,8 @@ class RunThread(threading.Thread):
         run, database = self._run, self._workspace.database
         run.returned = ledger.end_run(database, run.run_id, ended_by, run.completed, run.failed)
         run.left = self._loop.left()
+        if self._workspace.live_runs == {run.run_id}:
+            remove_partial(self._workspace.outputs)
 
     def _try(self, step: Callable[[], object]) -> None:
         try:

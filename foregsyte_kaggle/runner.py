@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
@@ -22,11 +21,11 @@ from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.notices import counted, say
+from foregsyte_kaggle.outputs import remove_partial
 from foregsyte_kaggle.registry import Pipeline, find_pipeline
 from foregsyte_kaggle.results import declare_table
 from foregsyte_kaggle.runs import Run
 from foregsyte_kaggle.versions import count_outdated
-from foregsyte_kaggle.worker import PARTIAL_FOLDER
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
 __all__ = ["Run", "run_jobs"]
@@ -156,17 +155,17 @@ def run_jobs(
         devices=gpus,
         recycle_after=recycle_after,
     )
+    if not chosen.live_runs:
+        remove_partial(chosen.outputs)
     if not total:
         run.end("finished")
         for line in [_nothing_pending(chosen, pipeline_id, source), *run.hints()]:
             say(line)
         return run
     for found in pipelines:
-        folder = chosen.outputs / found.pipeline_id
-        if not chosen.live_runs:
-            # What a process that died left half written.
-            shutil.rmtree(folder / PARTIAL_FOLDER, ignore_errors=True)
-        engine.add_pipeline(found.pipeline_id, found.target, str(folder))
+        engine.add_pipeline(
+            found.pipeline_id, found.target, str(chosen.outputs / found.pipeline_id)
+        )
     run.time_limit = deadline.reason if deadline is not None else None
     loop = Loop(
         chosen.database,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def test_files_that_a_later_try_does_not_write_again_are_removed(workspace: Work
         assert len(files(workspace)) == left
         fk.retry_jobs(status="completed")
     assert {Path(path).read_text() for path in files(workspace)} == {"3"}
-    assert not [path for path in workspace.outputs.rglob("*frames*") if path.name != ".partial"]
+    assert not list(workspace.outputs.rglob("*frames*"))
 
 
 @pytest.mark.parametrize(
@@ -177,3 +178,56 @@ def test_file_that_is_not_the_job_s_own_is_left_alone_whatever_its_attempt_says(
     fk.retry_jobs(status="completed")
     assert run(executor="inline").completed == 1
     assert files(workspace) == {*recorded(), "data/outputs/p/precious.txt"}
+
+
+# What is half written
+
+
+def test_file_that_a_dead_job_left_half_written_is_gone_when_the_run_is_over(
+    workspace: Workspace,
+) -> None:
+    @fk.pipeline("p")
+    def dies(name: str, job: fk.JobContext) -> None:
+        job.output_path("a.txt").write_text("half")
+        if name == "1":
+            os._exit(1)
+
+    add_jobs(3)
+    assert run().failed == 1
+    assert files(workspace) == recorded()
+    assert len(recorded()) == 2
+
+
+def test_file_that_a_dead_session_left_half_written_is_removed_with_nothing_pending(
+    workspace: Workspace,
+) -> None:
+    fk.pipeline("p")(len)
+    for pipeline_id in ("p", "of another session"):
+        partial = workspace.outputs / pipeline_id / ".partial"
+        partial.mkdir(parents=True)
+        (partial / "half.txt").write_text("half")
+    assert run(executor="inline").total == 0
+    assert not files(workspace)
+
+
+def test_run_that_ends_leaves_the_half_written_files_of_another_alone(workspace: Workspace) -> None:
+    go_on = Path("go on").absolute()
+
+    @fk.pipeline("long")
+    def writes(name: str, job: fk.JobContext) -> None:
+        partial = job.output_path("a.txt")
+        partial.write_text("half")
+        while not go_on.exists():
+            time.sleep(0.01)
+
+    fk.pipeline("p")(len)
+    fk.register_jobs(pd.DataFrame({"id": ["x"]}), "long", name="x")
+    add_jobs(1)
+    beside = fk.run_jobs("long", background=True, progress=False, workers=1)
+    while not files(workspace):
+        time.sleep(0.01)
+    run(executor="inline")
+    run(executor="inline")
+    go_on.touch()
+    assert beside.wait().completed == 1
+    assert files(workspace) == recorded()
