@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from foregsyte_kaggle.worker.calling import Caller, Outcome
+from foregsyte_kaggle.worker.descendants import descendants
 from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, describe, format_traceback
 from foregsyte_kaggle.worker.output import FileTail, Tail
 from foregsyte_kaggle.worker.pipes import TAMPERED, Pipe
@@ -106,6 +108,9 @@ def _receive(tasks: Pipe, inbox: _Inbox) -> None:
             os._exit(TAMPERED)
         if data is None:
             # The notebook's process is gone, or done with this one: end with all children.
+            for child in descendants(os.getpid()):
+                with contextlib.suppress(OSError):
+                    os.kill(child, signal.SIGKILL)
             if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
                 os.killpg(os.getpid(), signal.SIGKILL)
             os._exit(0)
