@@ -232,7 +232,7 @@ class ProcessEngine:
             if worker.timed_out is not chunk:
                 return None
             outcome = "timeout"
-            reason = f"it took longer than job_timeout={self._job_timeout} s and was killed"
+            reason = f"it took longer than job_timeout={self._job_timeout:g} s and was killed"
         seconds = time.monotonic() - began if began is not None else 0.0
         has_begun = began is not None
         return Lost(

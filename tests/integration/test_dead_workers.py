@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ctypes
+import datetime as dt
 import os
 import re
 import signal
@@ -224,9 +225,7 @@ def test_job_that_hangs_is_killed_with_its_children(count: int, tmp_path: Path) 
     add_jobs(count)
     made = run(job_timeout=1.0)
     assert made.failures.keys() == {"JobTimeout"}
-    output = assert_one_failed(
-        count, "3", "timeout", r"longer than job_timeout=1.0 s and was killed"
-    )
+    output = assert_one_failed(count, "3", "timeout", r"longer than job_timeout=1 s and was killed")
     assert output == "hanging\n"
     assert_gone(*map(int, pids.read_text().split()))
     ((seconds,),) = query("SELECT duration_seconds FROM job_attempts WHERE outcome = 'timeout'")
@@ -256,6 +255,18 @@ def test_job_that_hangs_is_killed_with_children_that_have_a_session_of_their_own
     run(job_timeout=3.0)
     assert_one_failed(6, "3", "timeout", "was killed")
     assert_gone(*map(int, pids.read_text().split()))
+
+
+@pytest.mark.parametrize("limit", ["0.5s", dt.timedelta(seconds=0.5)], ids=str)
+def test_job_timeout_may_be_text_or_a_timedelta(limit: Any) -> None:
+    @fk.pipeline("p")
+    def hangs(name: str) -> dict[str, Any]:
+        time.sleep(1000 if name == "1" else 0)
+        return {"name": name}
+
+    add_jobs(3)
+    run(job_timeout=limit)
+    assert_one_failed(3, "1", "timeout", "longer than job_timeout=0.5 s and was killed")
 
 
 def test_loading_a_class_is_not_the_job_s_time() -> None:
