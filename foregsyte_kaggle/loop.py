@@ -339,7 +339,8 @@ class Loop:
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Progress):
-            if any(
+            # Looked for at its first one only.
+            if event.position in self.fractions or any(
                 event.position == task.position
                 for chunk in self._in_flight.values()
                 for task in chunk.tasks

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foregsyte_kaggle import ledger, notices, results
 from foregsyte_kaggle.errors import LedgerError, ResultError, RunError
+from foregsyte_kaggle.outputs import find_unclaimed, remove_files
 from foregsyte_kaggle.results import SchemaReader
 from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, clean, describe
 
@@ -41,6 +42,8 @@ def record_group(
     schemas: Mapping[str, Schema] | None = None,
 ) -> list[Ended]:
     """Write a group; what cannot be stored fails its own job only.
+
+    Files of ``data/outputs`` that a job is not recorded with any more are removed after the commit.
 
     Parameters
     ----------
@@ -120,6 +123,10 @@ def _write(
         for pipeline_id, made in batches.items():
             replaced = [ended.job_id for ended in again if ended.pipeline_id == pipeline_id]
             results.write(connection, pipeline_id, made, replaced)
+        unclaimed = find_unclaimed(connection, group)
+    # Not before the commit: until then, a job may be recorded as completed with one of them.
+    if unclaimed and database.path is not None:
+        remove_files(database.path.parent / "outputs", unclaimed)
     return group
 
 
@@ -205,8 +212,10 @@ def _arrow(group: list[Ended], rows: dict[str, int]) -> pa.Table:
             "output": texts(outputs),
             "output_paths": texts(
                 [
-                    json.dumps([f"data/outputs/{path}" for path in some]) if some else None
-                    for some in paths
+                    json.dumps([f"data/outputs/{path}" for path in some])
+                    if some and kind == "completed"
+                    else None
+                    for some, kind in zip(paths, kinds, strict=True)
                 ]
             ),
             "result_rows": pa.array([rows.get(job_id) for job_id in job_ids], pa.int64()),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger
+from foregsyte_kaggle.outputs import remove_partial
 
 if TYPE_CHECKING:
     from foregsyte_kaggle.executors import Engine
@@ -76,6 +77,8 @@ class RunThread(threading.Thread):
         run.returned = ledger.end_run(database, run.run_id, ended_by, run.completed, run.failed)
         run.left = self._loop.left()
         run.holds_suspects_back = self._loop.holds_suspects_back
+        if self._workspace.live_runs == {run.run_id}:
+            remove_partial(self._workspace.outputs)
 
     def _leave(self) -> None:
         self._workspace.live_runs.discard(self._run.run_id)

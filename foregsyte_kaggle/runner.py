@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
@@ -13,7 +12,7 @@ from foregsyte_kaggle import ledger
 from foregsyte_kaggle.attending import attend
 from foregsyte_kaggle.background import send_off
 from foregsyte_kaggle.claims import Claims
-from foregsyte_kaggle.deadlines import find_deadline
+from foregsyte_kaggle.deadlines import find_deadline, parse_seconds
 from foregsyte_kaggle.environment import BATCH_SESSIONS, cpu_count, session_kind
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError
 from foregsyte_kaggle.executors import Events, as_devices, make_engine
@@ -22,11 +21,11 @@ from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.notices import counted, say
+from foregsyte_kaggle.outputs import remove_partial
 from foregsyte_kaggle.registry import Pipeline, find_pipeline
 from foregsyte_kaggle.results import declare_table
 from foregsyte_kaggle.runs import Run
 from foregsyte_kaggle.versions import count_outdated
-from foregsyte_kaggle.worker import PARTIAL_FOLDER
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
 __all__ = ["Run", "run_jobs"]
@@ -43,7 +42,7 @@ def run_jobs(
     recycle_after: int | None = None,
     time_limit: str | float | timedelta | None = "auto",
     reserve: str | float | timedelta | None = None,
-    job_timeout: float | None = None,
+    job_timeout: str | float | timedelta | None = None,
     max_attempts: int = 1,
     on_error: str = "continue",
     background: bool = False,
@@ -67,7 +66,8 @@ def run_jobs(
         How many jobs run at once; by default one for each device, or else for each processor.
     executor
         ``"processes"`` (the default), ``"threads"``, ``"inline"`` (in this thread, for a debugger), or
-        any ``concurrent.futures.Executor`` whose workers are not forked from this process.
+        any ``concurrent.futures.Executor`` whose workers are not forked from this process; jobs in other
+        processes of such a one show no ``job.progress``.
     devices
         GPUs by number or id, such as ``[0, 1]``, or ``"auto"`` for all that are there, if any. Each worker
         process sees one of them, as ``cuda:0``: its ``CUDA_VISIBLE_DEVICES`` is set before Python starts.
@@ -83,8 +83,9 @@ def run_jobs(
         How much of the time limit to keep for the cells below, such as ``"10min"``, which is the default
         in a session of Kaggle's; nothing is kept of a limit of your own.
     job_timeout
-        Seconds after which a job is killed with its children and fails; loading a class pipeline does
-        not count. A batch may take as long as all of its jobs. Needs processes.
+        How long a job may take before it is killed with its children and fails: seconds, or text such as
+        ``"5min"``; loading a class pipeline does not count. A batch may take as long as all of its jobs.
+        A child whose own parent ended before, as a daemon's, is not found. Needs processes.
     max_attempts
         How often a failing job is tried in this run, with growing pauses; alone, not in its batch.
     on_error
@@ -117,7 +118,8 @@ def run_jobs(
         If an argument is not of the expected form.
     """
     chosen = active_workspace(workspace)
-    _check_arguments(limit, workers, recycle_after, job_timeout, max_attempts, on_error)
+    _check_arguments(limit, workers, recycle_after, max_attempts, on_error)
+    timeout = None if job_timeout is None else parse_seconds("job_timeout", job_timeout)
     gpus = as_devices(devices)
     deadline = find_deadline(time_limit, reserve)
     if background and session_kind() in BATCH_SESSIONS:
@@ -152,21 +154,21 @@ def run_jobs(
         executor,
         max(1, min(workers or len(gpus or ()) or cpu_count(), total)),
         events,
-        job_timeout,
+        timeout,
         devices=gpus,
         recycle_after=recycle_after,
     )
+    if not chosen.live_runs:
+        remove_partial(chosen.outputs)
     if not total:
         run.end("finished")
         for line in [_nothing_pending(chosen, pipeline_id, source), *run.hints()]:
             say(line)
         return run
     for found in pipelines:
-        folder = chosen.outputs / found.pipeline_id
-        if not chosen.live_runs:
-            # What a process that died left half written.
-            shutil.rmtree(folder / PARTIAL_FOLDER, ignore_errors=True)
-        engine.add_pipeline(found.pipeline_id, found.target, str(folder))
+        engine.add_pipeline(
+            found.pipeline_id, found.target, str(chosen.outputs / found.pipeline_id)
+        )
     run.time_limit = deadline.reason if deadline is not None else None
     loop = Loop(
         chosen.database,
@@ -252,7 +254,6 @@ def _check_arguments(
     limit: int | None,
     workers: int | None,
     recycle_after: int | None,
-    job_timeout: float | None,
     max_attempts: int,
     on_error: str,
 ) -> None:
@@ -265,11 +266,6 @@ def _check_arguments(
         is_whole = isinstance(value, int) and not isinstance(value, bool)
         if value is not None and not (is_whole and value >= 1):
             raise InvalidArgumentError(f"{name}={value!r}; expected a whole number from 1")
-    is_number = isinstance(job_timeout, (int, float)) and not isinstance(job_timeout, bool)
-    if job_timeout is not None and not (is_number and job_timeout > 0):
-        raise InvalidArgumentError(
-            f"job_timeout={job_timeout!r}; expected seconds above 0, or None"
-        )
     if on_error not in ("continue", "raise"):
         raise InvalidArgumentError(f"on_error={on_error!r}; expected 'continue' or 'raise'")
 

@@ -66,7 +66,7 @@ def make_engine(
         return ProcessEngine(workers, events, job_timeout, devices or (), recycle_after)
     if job_timeout is not None:
         raise InvalidArgumentError(
-            f"job_timeout={job_timeout} needs executor='processes': a job on {executor!r} cannot be killed"
+            f"job_timeout={job_timeout:g} needs executor='processes': a job on {executor!r} cannot be killed"
         )
     if devices is not None:
         raise InvalidArgumentError(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import subprocess
 import sys
+
+from foregsyte_kaggle.worker.descendants import descendants
 
 __all__ = ["Guard"]
 
@@ -24,10 +27,12 @@ while True:
     for line in lines:
         (groups.add if line[:1] == b"+" else groups.discard)(int(line[1:]))
 for group in groups:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except OSError:
-        pass
+    others = descendants(group)
+    for kill, pid in [(os.killpg, group), *((os.kill, other) for other in others)]:
+        try:
+            kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
 """
 
 
@@ -42,8 +47,11 @@ class Guard:
         if not hasattr(os, "killpg"):
             return
         with contextlib.suppress(OSError):  # it is the second line of defence
+            program = (
+                f"from __future__ import annotations\n{inspect.getsource(descendants)}{_GUARD}"
+            )
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid())],
+                [sys.executable, "-I", "-S", "-c", program, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -186,10 +186,13 @@ class ProcessEngine:
                     worker.began = None
                 worker.chunks.remove(chunk)
         if kind == "part":
-            outcomes = [_unpack(position, packed, worker) for position, packed in rest[0]]
+            outcomes = [_unpack(worker, *packed) for packed in rest[0]]
             self._events.put(Part(chunk, outcomes, rest[1]))
         elif kind == "unloadable":
             self._events.put(Lost(chunk, "unloadable", rest[0], rest[1]))
+        elif rest[1] is not None:
+            position, paths = rest[1]
+            self._events.put(Done(chunk, [_unpack(worker, position, rest[0], paths)]))
         else:
             try:
                 self._events.put(Done(chunk, pickle.loads(rest[0])))
@@ -229,7 +232,7 @@ class ProcessEngine:
             if worker.timed_out is not chunk:
                 return None
             outcome = "timeout"
-            reason = f"it took longer than job_timeout={self._job_timeout} s and was killed"
+            reason = f"it took longer than job_timeout={self._job_timeout:g} s and was killed"
         seconds = time.monotonic() - began if began is not None else 0.0
         has_begun = began is not None
         return Lost(
@@ -237,7 +240,9 @@ class ProcessEngine:
         )
 
 
-def _unpack(position: int, packed: bytes, worker: WorkerProcess) -> Outcome:
+def _unpack(
+    worker: WorkerProcess, position: int, packed: bytes, output_paths: list[str] | None
+) -> Outcome:
     try:
         (outcome,) = pickle.loads(packed)
     except BaseException as error:
@@ -249,6 +254,7 @@ def _unpack(position: int, packed: bytes, worker: WorkerProcess) -> Outcome:
             None,
             "ResultError",
             unreadable(error),
+            output_paths=output_paths,
             worker=str(worker.pid),
         )
     else:

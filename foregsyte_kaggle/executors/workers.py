@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from foregsyte_kaggle.errors import RunError
 from foregsyte_kaggle.executors.contract import Chunk
+from foregsyte_kaggle.worker.descendants import descendants
 from foregsyte_kaggle.worker.output import OUTPUT_BYTES, read_tail
 from foregsyte_kaggle.worker.pipes import TAMPERED, read_frame, write_frame
 
@@ -171,14 +172,17 @@ class WorkerProcess:
         return state is not None
 
     def kill(self) -> None:
-        """Kill it with all children of its jobs."""
+        """Kill it with all children of its jobs; on Linux also those in a session of their own."""
         if self._process.returncode is not None:
             return
+        # Found before it ends: then they are nobody's children any more.
+        others = [] if self.has_ended() else descendants(self.pid)
         if hasattr(os, "killpg"):
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
-            with contextlib.suppress(OSError):  # a job may have moved it to another group
-                os.kill(self.pid, signal.SIGKILL)
+            for pid in (self.pid, *others):  # a job may have moved them to other groups
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
         else:
             self._process.kill()
 

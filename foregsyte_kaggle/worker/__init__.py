@@ -4,7 +4,7 @@ Imports the standard library only, so that a worker process starts in a moment a
 """
 
 from foregsyte_kaggle.worker.calling import Caller, Outcome, Task, as_rows
-from foregsyte_kaggle.worker.context import PARTIAL_FOLDER, JobContext
+from foregsyte_kaggle.worker.context import PARTIAL_FOLDER, JobContext, remove_output
 from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, code_with_source, describe
 from foregsyte_kaggle.worker.output import OUTPUT_BYTES, Tail, ThreadTails
 from foregsyte_kaggle.worker.running import run_tasks
@@ -25,5 +25,6 @@ __all__ = [
     "clean",
     "code_with_source",
     "describe",
+    "remove_output",
     "run_tasks",
 ]

@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
     traceback: str | None = None
     output: str | None = None
     output_paths: list[str] | None = None
-    """Relative to the folder of outputs."""
+    """Relative to the folder of outputs; those of a job that failed are to be removed."""
     worker: str | None = None
 
 

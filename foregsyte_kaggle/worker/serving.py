@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from foregsyte_kaggle.worker.calling import Caller, Outcome
+from foregsyte_kaggle.worker.descendants import descendants
 from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, describe, format_traceback
 from foregsyte_kaggle.worker.output import FileTail, Tail
 from foregsyte_kaggle.worker.pipes import TAMPERED, Pipe
@@ -87,13 +89,15 @@ class _Inbox:
             chunk_id, work, caller = current
 
             def report(ended: list[Outcome], returned: int) -> None:
-                packed = [(one.position, pack_outcomes([one], caller)) for one in ended]
+                packed = [
+                    (one.position, pack_outcomes([one], caller), one.output_paths) for one in ended
+                ]
                 self._send(("part", chunk_id, packed, returned))
 
             work.give_back(report)
         for message in messages:
             if message[0] == "run":
-                self._send(("done", message[1], pickle.dumps([])))
+                self._send(("done", message[1], pickle.dumps([]), None))
 
 
 def _receive(tasks: Pipe, inbox: _Inbox) -> None:
@@ -104,6 +108,9 @@ def _receive(tasks: Pipe, inbox: _Inbox) -> None:
             os._exit(TAMPERED)
         if data is None:
             # The notebook's process is gone, or done with this one: end with all children.
+            for child in descendants(os.getpid()):
+                with contextlib.suppress(OSError):
+                    os.kill(child, signal.SIGKILL)
             if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
                 os.killpg(os.getpid(), signal.SIGKILL)
             os._exit(0)
@@ -146,14 +153,18 @@ def _serve(
         on_single = partial(send, ("started", chunk_id, 1))
         run_tasks(caller, work, tail, name, tell, time_box=time_box, on_single=on_single)
         # Packed by itself: what cannot be unpacked then costs its chunk, not the connection.
-        packed = pack_outcomes(work.finish(), caller)
+        outcomes, files = work.finish(), None
+        packed = pack_outcomes(outcomes, caller)
+        if len(outcomes) == 1 and outcomes[0].output_paths:
+            # Beside it, so that they can be removed where the outcome cannot be read.
+            files = (outcomes[0].position, outcomes[0].output_paths)
         if left is not None:
             left -= len(work.outcomes)
         if tail.broken and is_batch and not work.outcomes:
             os._exit(TAMPERED)  # as any death in a batch, so that its jobs are tried alone
         if is_leaving := tail.broken or left == 0:
             send(("leaving",))  # before the outcomes, so that nothing more is sent here
-        send(("done", chunk_id, packed))
+        send(("done", chunk_id, packed, files))
         if is_leaving:
             os._exit(0)
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ctypes
+import datetime as dt
 import os
 import re
 import signal
@@ -188,16 +189,19 @@ def test_several_that_end_their_process_fail_each_for_itself() -> None:
     assert query("SELECT count(*), count(DISTINCT job_id) FROM results.p") == [(995, 995)]
 
 
-def test_job_that_takes_all_memory_fails_alone() -> None:
+@pytest.mark.parametrize("count", [6, 1500], ids=["alone", "among tiny ones"])
+def test_job_that_takes_all_memory_fails_alone(count: int) -> None:
+    failing = str(count // 2)
+
     @fk.pipeline("p")
     def takes(name: str) -> dict[str, Any]:
-        if name == "2":
+        if name == failing:
             use_all_memory()
         return {"name": name}
 
-    add_jobs(6)
+    add_jobs(count)
     assert run().failures.keys() == {"MemoryError"}
-    assert_one_failed(6, "2", "failed", "MemoryError")
+    assert_one_failed(count, failing, "failed", "MemoryError")
 
 
 # Time limits
@@ -221,13 +225,48 @@ def test_job_that_hangs_is_killed_with_its_children(count: int, tmp_path: Path) 
     add_jobs(count)
     made = run(job_timeout=1.0)
     assert made.failures.keys() == {"JobTimeout"}
-    output = assert_one_failed(
-        count, "3", "timeout", r"longer than job_timeout=1.0 s and was killed"
-    )
+    output = assert_one_failed(count, "3", "timeout", r"longer than job_timeout=1 s and was killed")
     assert output == "hanging\n"
     assert_gone(*map(int, pids.read_text().split()))
     ((seconds,),) = query("SELECT duration_seconds FROM job_attempts WHERE outcome = 'timeout'")
     assert seconds >= 1.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_job_that_hangs_is_killed_with_children_that_have_a_session_of_their_own(
+    tmp_path: Path,
+) -> None:
+    pids = tmp_path / "pids"
+    child = (
+        "import os, subprocess, sys, time;"
+        "one = subprocess.Popen(['sleep', '1000'], start_new_session=True);"
+        "open(sys.argv[1], 'w').write(f'{os.getpid()} {one.pid} ');"
+        "time.sleep(1000)"
+    )
+
+    @fk.pipeline("p")
+    def hangs(name: str) -> dict[str, Any]:
+        if name == "3":
+            command = [sys.executable, "-c", child, str(pids)]
+            subprocess.run(command, start_new_session=True, check=False)
+        return {"name": name}
+
+    add_jobs(6)
+    run(job_timeout=3.0)
+    assert_one_failed(6, "3", "timeout", "was killed")
+    assert_gone(*map(int, pids.read_text().split()))
+
+
+@pytest.mark.parametrize("limit", ["0.5s", dt.timedelta(seconds=0.5)], ids=str)
+def test_job_timeout_may_be_text_or_a_timedelta(limit: Any) -> None:
+    @fk.pipeline("p")
+    def hangs(name: str) -> dict[str, Any]:
+        time.sleep(1000 if name == "1" else 0)
+        return {"name": name}
+
+    add_jobs(3)
+    run(job_timeout=limit)
+    assert_one_failed(3, "1", "timeout", "longer than job_timeout=0.5 s and was killed")
 
 
 def test_loading_a_class_is_not_the_job_s_time() -> None:

@@ -59,17 +59,18 @@ def wait(path):
     Path("started", f"{path.stem}-{os.getpid()}").touch()
     number = int(path.stem)
     print("job", number)
-    if scene == "deaf":
+    if "deaf" in scene:
         time.sleep(0.3)  # long enough that none waits behind another: a deaf worker gives nothing back
     while number >= SHORT and not Path("go on").exists():
-        if scene == "deaf":  # in native code that lets no other thread of this process run
+        if "child" in scene:
+            import subprocess
+            child = subprocess.Popen(["sleep", "1000"], start_new_session="session" in scene)
+            Path("started", f"child-{child.pid}").touch()
+            if "deaf" not in scene:
+                child.wait()
+        if "deaf" in scene:  # in native code that lets no other thread of this process run
             import ctypes
             ctypes.PyDLL(None).sleep(1000)
-        if scene == "child":
-            import subprocess
-            child = subprocess.Popen(["sleep", "1000"])
-            Path("started", f"child-{child.pid}").touch()
-            child.wait()
         time.sleep(0.01)
     return {"number": number, "rows": [number] * 10}
 
@@ -270,12 +271,17 @@ def plain_of(workspace: fk.Workspace, query: str) -> list[tuple[Any, ...]]:
         return cursor.execute(query).fetchall()
 
 
-@pytest.mark.parametrize("scene", ["", "deaf", "child"])
+SCENES = ["", "deaf", "child"]
+if sys.platform == "linux":
+    SCENES += ["child with a session", "deaf, child with a session"]
+
+
+@pytest.mark.parametrize("scene", SCENES)
 def test_workers_die_with_the_kernel(start: Callable[..., Kernel], scene: str) -> None:
     """Those in native code too, and what their jobs started."""
     kernel = start("processes", scene)
     until(long_jobs_run, "long jobs")
-    if scene == "child":
+    if "child" in scene:
         until(lambda: len(started_pids("child")) == 2, "children of the jobs")
     os.kill(kernel.process.pid, signal.SIGKILL)
     kernel.output()

@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 from collections import OrderedDict, UserDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -831,20 +831,45 @@ def test_output_path_with_a_folder_is_refused(tmp_path: Path, name: str) -> None
 # Progress
 
 
-def test_progress_is_told_at_once_and_then_not_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [1000.0]
+def told_of(monkeypatch: pytest.MonkeyPatch, said: Iterable[float], seconds: float) -> list[float]:
+    """Return what is told of what a job says, one thing every so many seconds."""
+    clock, told = [1000.0], list[float]()
     monkeypatch.setattr("foregsyte_kaggle.worker.context.time.monotonic", lambda: clock[0])
-    told: list[tuple[int, float]] = []
 
     def pipeline(path: Path, job: JobContext) -> None:
-        for step in range(101):
-            job.progress(step / 100)
-            clock[0] += 0.01
+        for fraction in said:
+            job.progress(fraction)
+            clock[0] += seconds
 
-    run_one(pipeline, task(position=7), tell=lambda *said: told.append(said))
-    assert told[0] == (7, 0.0)
-    assert [position for position, _ in told] == [7] * len(told)
-    assert len(told) in {10, 11}
+    def tell(position: int, fraction: float) -> None:
+        assert position == 7
+        told.append(fraction)
+
+    run_one(pipeline, task(position=7), tell=tell)
+    return told
+
+
+def test_progress_is_told_at_once_and_then_not_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = told_of(monkeypatch, (step / 10_000 for step in range(1001)), 0.01)
+    assert told[0] == 0.0
+    assert len(told) in range(90, 102)
+
+
+def test_last_progress_before_a_long_silence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told_of(monkeypatch, [0.0, 0.42], 0.0) == [0.0, 0.42]
+    assert told_of(monkeypatch, [0.9, 0.1], 0.0) == [0.9, 0.1]
+
+
+def test_progress_of_a_million_steps_at_once_is_told_to_one_percent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = told_of(monkeypatch, (step / 1_000_000 for step in range(1_000_001)), 0.0)
+    assert len(told) <= 101
+    assert told[-1] >= 0.99
+
+
+def test_progress_to_and_fro_is_told_so_many_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(told_of(monkeypatch, [0.0, 1.0] * 10_000, 0.0)) <= 101
 
 
 @pytest.mark.parametrize(("said", "told"), [(-1, 0.0), (0.42, 0.42), (7, 1.0), (float("nan"), 0.0)])
