@@ -420,11 +420,8 @@ def check_full(way: str, room: int, executor: str) -> None:
         ).fetchall() == [(400, 400, 100_000)]
 
 
-@pytest.mark.parametrize("executor", ["processes", "threads"])
-def test_full_disk_is_a_clear_error_and_the_run_goes_on_after_room_is_made(
-    small_disk: int, executor: str
-) -> None:
-    check_full("disk", small_disk, executor)
+def test_full_disk_is_a_clear_error_and_the_run_goes_on_after_room_is_made(small_disk: int) -> None:
+    check_full("disk", small_disk, "threads")
 
 
 @pytest.mark.usefixtures("folder")
