@@ -23,6 +23,7 @@ from foregsyte_kaggle.errors import RunError
 from foregsyte_kaggle.executors.contract import Chunk, Done, Events, Lost, dump_target, unreadable
 from foregsyte_kaggle.executors.local import Underway
 from foregsyte_kaggle.worker import Caller, Task, ThreadTails, Work, describe, run_tasks
+from foregsyte_kaggle.worker.errors import forget_command
 from foregsyte_kaggle.worker.serving import load_failure, pack_outcomes
 
 __all__ = ["FutureEngine", "run_remote"]
@@ -148,7 +149,7 @@ def run_remote(
     tuple
         ``("done", outcomes, None)``, pickled outcomes; or ``("unloadable", reason, traceback)``.
     """
-    _ignore_interrupts()
+    _settle_in_child()
     known: dict[str, tuple[str, Caller]] = _callers.__dict__
     if known.get(pipeline_id, ("",))[0] != token:
         known.pop(pipeline_id, None)  # that of an earlier run: let go of its model first
@@ -169,12 +170,14 @@ def run_remote(
     return "done", pack_outcomes(work.finish(), caller), None
 
 
-def _ignore_interrupts() -> None:
-    """Leave the notebook's Stop, which reaches all processes of its group, to the notebook.
+def _settle_in_child() -> None:
+    """In a child process, leave the notebook's Stop, which reaches all of its group, to the notebook.
 
     It would end a job of a run that it does not mean, and the worker, which breaks the executor.
     """
     is_child = multiprocessing.parent_process() is not None
+    if is_child:
+        forget_command()
     if is_child and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 

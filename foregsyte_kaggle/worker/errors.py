@@ -14,6 +14,7 @@ __all__ = [
     "clean",
     "code_with_source",
     "describe",
+    "forget_command",
     "format_traceback",
     "type_name",
 ]
@@ -69,6 +70,15 @@ def code_with_source(
         # Without a time it is never checked against a file, which a cell has not.
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     return make(*arguments).replace(co_filename=file)
+
+
+def forget_command() -> None:
+    """Forget the command that this process was started with.
+
+    Python 3.13 keeps the text behind ``-c`` as that of the file ``"<string>"``, and tracebacks would show it
+    as the lines of a pipeline that was made by ``exec``.
+    """
+    linecache.cache.pop("<string>", None)
 
 
 def clean(text: str, most: int) -> str:

@@ -14,7 +14,13 @@ from typing import Any
 
 from foregsyte_kaggle.worker.calling import Caller, Outcome
 from foregsyte_kaggle.worker.descendants import descendants
-from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, describe, format_traceback
+from foregsyte_kaggle.worker.errors import (
+    MESSAGE_CHARACTERS,
+    clean,
+    describe,
+    forget_command,
+    format_traceback,
+)
 from foregsyte_kaggle.worker.output import FileTail, Tail
 from foregsyte_kaggle.worker.pipes import TAMPERED, Pipe
 from foregsyte_kaggle.worker.running import run_tasks
@@ -44,6 +50,7 @@ def main(device: str | None, recycle_after: int | None) -> None:
     import faulthandler
 
     faulthandler.enable(2)
+    forget_command()
     lock = threading.Lock()
 
     def send(message: tuple[Any, ...]) -> None:
