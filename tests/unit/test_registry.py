@@ -179,6 +179,7 @@ def test_version_stands_for_the_code() -> None:
 def cell(text: str, name: str = "<ipython-input-1>", *, with_source: bool = True) -> Any:
     """Run text as a notebook does, and return what it names ``target``."""
     names: dict[str, Any] = {"__name__": "__main__", "functools": functools}
+    linecache.cache.pop(name, None)  # another test may have left its lines there
     if with_source:
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     exec(compile(text, name, "exec"), names)
