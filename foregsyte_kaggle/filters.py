@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError, known_names
 from foregsyte_kaggle.models import JobStatus
@@ -12,7 +13,55 @@ from foregsyte_kaggle.registry import known_pipelines
 if TYPE_CHECKING:
     from foregsyte_kaggle.database import Database
 
-__all__ = ["as_statuses", "check_limit", "check_pipeline", "check_source", "check_text"]
+__all__ = [
+    "JobFilter",
+    "as_statuses",
+    "check_limit",
+    "check_pipeline",
+    "check_source",
+    "check_text",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFilter:
+    """Which jobs: those that pass all of these.
+
+    Attributes
+    ----------
+    statuses : tuple of JobStatus
+        Only jobs of these; of any when empty.
+    pipeline_id, source : str or None
+        Only jobs of these.
+    search : str
+        Only jobs whose input path or error message holds this text, whatever its case; every character
+        stands for itself. All when empty.
+    """
+
+    statuses: tuple[JobStatus, ...] = ()
+    pipeline_id: str | None = None
+    source: str | None = None
+    search: str = ""
+
+    def where(self) -> tuple[str, dict[str, Any]]:
+        """Return the condition on a row of ``jobs`` as SQL, with the values of its parameters."""
+        conditions: list[str] = []
+        parameters: dict[str, Any] = {}
+        if self.statuses:
+            # Literals, so that DuckDB compares the enum's codes and not texts.
+            listed = ", ".join(f"'{status.value}'" for status in self.statuses)
+            conditions.append(f"jobs.status IN ({listed})")
+        for name, value in (("pipeline_id", self.pipeline_id), ("source", self.source)):
+            if value is not None:
+                conditions.append(f"jobs.{name} = ${name}")
+                parameters[name] = value
+        if self.search:
+            conditions.append(
+                "(contains(lower(jobs.input_path), lower($search))"
+                " OR contains(lower(jobs.error_message), lower($search)))"
+            )
+            parameters["search"] = self.search
+        return " AND ".join(conditions) or "true", parameters
 
 
 def as_statuses(

@@ -38,7 +38,7 @@ class RunThread(threading.Thread):
 
     def start(self) -> None:
         """Begin; from now on the run is one of those that work in this process."""
-        self._workspace.live_runs.add(self._run.run_id)
+        self._workspace.enter(self._run.run_id)
         _working.add(self._run)
         try:
             super().start()
@@ -81,7 +81,7 @@ class RunThread(threading.Thread):
             remove_partial(self._workspace.outputs)
 
     def _leave(self) -> None:
-        self._workspace.live_runs.discard(self._run.run_id)
+        self._workspace.leave(self._run.run_id)
         _working.discard(self._run)
 
     def _try(self, step: Callable[[], object]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +57,33 @@ class Workspace:
         self.directory = directory
         self.database = database
         self.live_runs: set[uuid.UUID] = set()
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have somebody told, from any thread, whenever a run begins or ends; once, if named twice."""
+        if listener not in self._listeners:
+            self._listeners.append(listener)
+
+    def forget(self, listener: Callable[[], None]) -> None:
+        """Tell a listener nothing more."""
+        with contextlib.suppress(ValueError):
+            self._listeners.remove(listener)
+
+    def enter(self, run_id: uuid.UUID) -> None:
+        """Note that a run works, and tell the listeners."""
+        self.live_runs.add(run_id)
+        self._tell()
+
+    def leave(self, run_id: uuid.UUID) -> None:
+        """Note that a run works no more, and tell the listeners."""
+        if run_id in self.live_runs:
+            self.live_runs.discard(run_id)
+            self._tell()
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            with contextlib.suppress(Exception):  # those who look on never end a run
+                listener()
 
     @property
     def ledger_path(self) -> Path | None:

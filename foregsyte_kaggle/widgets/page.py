@@ -6,32 +6,36 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.filters import JobFilter, check_text
 from foregsyte_kaggle.models import JobStatus
 
-__all__ = ["JobPage", "JobRow", "PageQuery"]
+__all__ = ["SORTS", "JobPage", "JobRow", "PageQuery"]
 
 MAX_PAGE_SIZE = 1_000
 
+#: What jobs can be sorted by. Those with nothing in that column come last either way, and equal ones in the
+#: order of registering.
+SORTS = ("registered", "status", "input", "pipeline", "attempts", "took", "changed")
+
 
 @dataclass(frozen=True, kw_only=True)
-class PageQuery:
-    """Which jobs to show, and which page of them.
+class PageQuery(JobFilter):
+    """Which jobs to show, in which order, and which page of them.
 
     Attributes
     ----------
-    statuses : tuple of JobStatus
-        Only jobs of these; of any when empty.
-    pipeline_id, source : str or None
-        Only jobs of these.
+    sort : str
+        One of ``SORTS``.
+    descending : bool
+        Whether the largest, or the last, comes first.
     page_size : int
         Rows a page, from 1 to 1,000.
     number : int
         The page, from 1.
     """
 
-    statuses: tuple[JobStatus, ...] = ()
-    pipeline_id: str | None = None
-    source: str | None = None
+    sort: str = "registered"
+    descending: bool = False
     page_size: int = 20
     number: int = 1
 
@@ -39,6 +43,9 @@ class PageQuery:
         for name, text in (("pipeline_id", self.pipeline_id), ("source", self.source)):
             if text is not None and not isinstance(text, str):
                 raise InvalidArgumentError(f"{name}={text!r}; expected text, or None for all")
+        check_text("search", self.search, "text to look for, or '' for all jobs")
+        if self.sort not in SORTS:
+            raise InvalidArgumentError(f"sort={self.sort!r:.80}; expected one of {list(SORTS)}")
         size, number = self.page_size, self.number
         if not _is_whole(size) or not 1 <= size <= MAX_PAGE_SIZE:
             raise InvalidArgumentError(
@@ -52,6 +59,7 @@ class PageQuery:
         parts = [" or ".join(status.value for status in self.statuses)]
         parts += [f"pipeline {self.pipeline_id}"] if self.pipeline_id is not None else []
         parts += [f"source {self.source}"] if self.source is not None else []
+        parts += [f"with “{self.search}”"] if self.search else []
         return ", ".join(filter(None, parts))
 
 
@@ -94,9 +102,9 @@ class JobPage:
     query : PageQuery
         What was asked, with ``number`` moved to the last page if there are fewer.
     counts : dict
-        Jobs of each status, all four, under the query's pipeline and source but whatever its statuses.
+        Jobs of each status, all four, that pass all of the query's filters but that of statuses.
     rows : tuple of JobRow
-        In the order of registering.
+        In the query's order.
     asked_at : datetime.datetime
         When, in UTC.
     """
