@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from html import escape
 from importlib.resources import files
 
-from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.widgets.cells import HEADINGS, badge, path_to_html, took
+from foregsyte_kaggle.widgets.markup import in_time, preformatted, text
 from foregsyte_kaggle.widgets.page import JobPage, JobRow
-from foregsyte_kaggle.widgets.words import ago, cut, duration, moment, visible
+from foregsyte_kaggle.widgets.words import cut, duration, moment
 
-__all__ = ["message_to_html", "page_to_document", "page_to_html", "style_to_html"]
-
-COLUMNS = ("Status", "Input", "Pipeline", "Attempts", "Took", "Changed")
-
-#: What stands below the status of a job that was completed by other code than that registered now.
-OUTDATED = (
-    '<div class="fk-dim fk-outdated" title="Made by older code; retry_jobs(outdated=True) redoes it">'
-    "older code</div>"
-)
+__all__ = [
+    "caption_to_html",
+    "message_to_html",
+    "page_to_document",
+    "page_to_html",
+    "style_to_html",
+]
 
 #: Characters of an error that its line shows before it is unfolded.
 SUMMARY_CHARACTERS = 140
 
 
-def page_to_html(page: JobPage, *, live: bool = False) -> str:
-    """Return a page as a fragment for a notebook's output.
-
-    Parameters
-    ----------
-    live
-        True between controls that show the counts, with the style beside it: times are then told from now.
-        Else the fragment stands for itself, with times that stay true when it is read next year.
-    """
-    if live:
-        return f'<div class="fk-jobs fk-page">{_table(page, live=True)}</div>'
-    content = _counts(page) + _table(page, live=False) + _as_of(page)
+def page_to_html(page: JobPage) -> str:
+    """Return a page as a fragment that stands for itself, with times that stay true when it is read next year."""
+    content = _counts(page) + _table(page) + _as_of(page)
     return f'<div class="fk-jobs fk-saved">{style_to_html()}{content}</div>'
 
 
@@ -49,28 +38,41 @@ def page_to_document(page: JobPage) -> str:
         # Nothing of a row can load or run even if an escape were missing.
         '<meta http-equiv="Content-Security-Policy"'
         " content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<title>{_text(_caption(page))}</title>\n</head>\n"
+        f"<title>{text(_caption(page))}</title>\n</head>\n"
         f'<body class="fk-document">\n{page_to_html(page)}\n</body>\n</html>\n'
     )
 
 
-def message_to_html(message: str, details: str = "") -> str:
-    """Return what went wrong as an alert with details to unfold; nothing for no message."""
+def message_to_html(message: str, details: str = "", *, alert: bool = True) -> str:
+    """Return a message with details to unfold; nothing for no message.
+
+    Parameters
+    ----------
+    alert
+        Whether something went wrong.
+    """
     if not message:
         return ""
-    folded = f"<details><summary>Details</summary>{_preformatted(details)}</details>"
+    folded = f"<details><summary>Details</summary>{preformatted(details)}</details>"
+    kind = 'class="fk-alert" role="alert"' if alert else 'class="fk-said" role="status"'
     return (
-        f'<div class="fk-jobs fk-page"><div class="fk-alert" role="alert">{_text(message)}'
-        f"{folded if details else ''}</div></div>"
+        f'<div class="fk-jobs fk-page"><div {kind}>{text(message)}{folded if details else ""}</div></div>'
     )
+
+
+def caption_to_html(page: JobPage) -> str:
+    """Return which rows a live table shows, or why none."""
+    shown = _caption(page) if page.rows else _why_empty(page)
+    kind = "fk-caption" if page.rows else "fk-caption fk-empty"
+    return f'<div class="fk-jobs fk-page"><div class="{kind}" role="status">{text(shown)}</div></div>'
 
 
 @cache
 def style_to_html() -> str:
     """Return the style of all fragments; one element of it on a page is enough."""
-    text = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    return "<style>" + "\n".join(filter(None, map(str.strip, text.splitlines()))) + "</style>"
+    style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    style = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
+    return "<style>" + "\n".join(filter(None, map(str.strip, style.splitlines()))) + "</style>"
 
 
 def _counts(page: JobPage) -> str:
@@ -89,56 +91,37 @@ def _caption(page: JobPage) -> str:
     return f"{shown}: {filtered}" if filtered else shown
 
 
-def _table(page: JobPage, *, live: bool) -> str:
+def _table(page: JobPage) -> str:
     if not page.rows:
-        return f'<p class="fk-empty">{_text(_why_empty(page))}</p>'
-    head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
+        return f'<p class="fk-empty">{text(_why_empty(page))}</p>'
+    head = "".join(f'<th scope="col">{name}</th>' for name in HEADINGS.values())
     mixed = len({row.source for row in page.rows}) > 1
-    body = "".join(_row(page, row, live=live, mixed=mixed) for row in page.rows)
+    body = "".join(_row(page, row, mixed=mixed) for row in page.rows)
     return (
         '<div class="fk-scroll" role="region" tabindex="0" aria-label="Table of jobs"><table>'
-        f"<caption>{_text(_caption(page))}</caption>"
+        f"<caption>{text(_caption(page))}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _row(page: JobPage, row: JobRow, *, live: bool, mixed: bool) -> str:
+def _row(page: JobPage, row: JobRow, *, mixed: bool) -> str:
     error = _error(row)
-    took = row.duration_seconds
-    if row.status is JobStatus.running and row.started_at is not None:
-        took = (page.asked_at - row.started_at).total_seconds()
     source = ""
     if mixed and row.source:
-        source = f' <bdi class="fk-dim fk-source">in {_text(row.source)}</bdi>'
-    folder, slash, name = row.input_path.rpartition("/")
+        source = f' <bdi class="fk-dim fk-source">in {text(row.source)}</bdi>'
     rows = ' rowspan="2"' if error else ""
     cells = (
-        f"<td{rows}>{_badge(row)}</td>"
-        f'<th scope="row" class="fk-path"><bdi><span class="fk-dim">{_text(folder + slash)}</span>'
-        f"{_text(name)}</bdi>{source}</th>"
-        f'<td class="fk-name"><bdi>{_text(row.pipeline_id).replace("_", "_<wbr>")}</bdi></td>'
+        f"<td{rows}>{badge(row)}</td>"
+        f'<th scope="row" class="fk-path">{path_to_html(row)}{source}</th>'
+        f'<td class="fk-name"><bdi>{text(row.pipeline_id).replace("_", "_<wbr>")}</bdi></td>'
         f'<td class="fk-number">{row.attempts:,}</td>'
-        f'<td class="fk-number">{duration(took)}</td>'
-        f'<td class="fk-time">{_time(page, row, live=live)}</td>'
+        f'<td class="fk-number">{duration(took(page, row))}</td>'
+        f'<td class="fk-time">{in_time(row.updated_at, moment(row.updated_at, "minutes"))}</td>'
     )
     below = (
-        f'<tr class="fk-why"><td colspan="{len(COLUMNS) - 1}">{error}</td></tr>' if error else ""
+        f'<tr class="fk-why"><td colspan="{len(HEADINGS) - 1}">{error}</td></tr>' if error else ""
     )
     return f"<tr>{cells}</tr>{below}"
-
-
-def _badge(row: JobRow) -> str:
-    label = row.status.value
-    if row.status is JobStatus.running and row.progress is not None:
-        label += f" {min(max(row.progress, 0.0), 1.0):.0%}"
-    mark = OUTDATED if row.outdated else ""
-    return f'<span class="fk-badge fk-{row.status.value}">{label}</span>{mark}'
-
-
-def _time(page: JobPage, row: JobRow, *, live: bool) -> str:
-    full = moment(row.updated_at)
-    shown = ago(row.updated_at, page.asked_at) if live else moment(row.updated_at, "minutes")
-    return f'<time datetime="{full.replace(" ", "T")}Z" title="{full} UTC">{shown}</time>'
 
 
 def _error(row: JobRow) -> str:
@@ -146,8 +129,8 @@ def _error(row: JobRow) -> str:
     if not message and not row.error_type:
         return ""
     first = cut(message, SUMMARY_CHARACTERS)
-    kind = f"<b>{_text(row.error_type)}</b>{': ' if first else ''}" if row.error_type else ""
-    line = f"{kind}<bdi>{_text(first)}</bdi>"
+    kind = f"<b>{text(row.error_type)}</b>{': ' if first else ''}" if row.error_type else ""
+    line = f"{kind}<bdi>{text(first)}</bdi>"
     if first == message.strip() and row.error_length <= len(message):
         return f'<div class="fk-error">{line}</div>'
     note = ""
@@ -156,15 +139,12 @@ def _error(row: JobRow) -> str:
             f'<p class="fk-dim">The first {len(message):,} of {row.error_length:,} characters;'
             " jobs_frame() has all of them.</p>"
         )
-    return f'<details class="fk-error"><summary>{line}</summary>{_preformatted(message)}{note}</details>'
+    return f'<details class="fk-error"><summary>{line}</summary>{preformatted(message)}{note}</details>'
 
 
 def _as_of(page: JobPage) -> str:
-    full = moment(page.asked_at.replace(microsecond=0))
-    return (
-        '<p class="fk-note fk-dim">As of '
-        f'<time datetime="{full.replace(" ", "T")}Z">{full}</time> UTC</p>'
-    )
+    when = page.asked_at.replace(microsecond=0)
+    return f'<p class="fk-note fk-dim">As of {in_time(when, moment(when))} UTC</p>'
 
 
 def _why_empty(page: JobPage) -> str:
@@ -172,13 +152,3 @@ def _why_empty(page: JobPage) -> str:
     if filtered:
         return f"No jobs: {filtered}."
     return "No jobs yet: register_jobs(source, pipeline_id) adds one for each input."
-
-
-def _preformatted(text: str) -> str:
-    shown = escape(visible(text.replace("\r\n", "\n"), keep="\n\t"))
-    # The parser eats a newline right after the tag.
-    return f'<pre dir="auto" tabindex="0">\n{shown}</pre>'
-
-
-def _text(value: str | None) -> str:
-    return escape(visible(value or ""))

@@ -51,7 +51,7 @@ def load_page(database: Database, query: PageQuery) -> JobPage:
 
 def _count(cursor: DuckDBPyConnection, query: PageQuery) -> dict[int | None, dict[JobStatus, int]]:
     """Count jobs by bucket of positions and status; jobs without a position are in the last bucket, None."""
-    where, parameters = _conditions(query)
+    where, parameters = _cond(query)
     # The status becomes text in the outer query, once a group, which halves the time.
     rows = cursor.execute(
         "SELECT bucket, status::VARCHAR, number FROM"
@@ -83,7 +83,7 @@ def _fetch(
         held.append(bucket)
         if needed <= 0:
             break
-    where, parameters = _conditions(query)
+    where, parameters = _cond(query)
     if query.statuses:
         where += " AND status IN ({})".format(
             ", ".join(f"'{status.value}'" for status in query.statuses)
@@ -141,7 +141,7 @@ def _as_row(job_id: str, status: str, *rest: Any) -> JobRow:
     )
 
 
-def _conditions(query: PageQuery) -> tuple[str, dict[str, Any]]:
+def _xconditions(query: PageQuery) -> tuple[str, dict[str, Any]]:
     wanted = {"pipeline_id": query.pipeline_id, "source": query.source}
     parameters: dict[str, Any] = {
         name: value for name, value in wanted.items() if value is not None
@@ -158,3 +158,20 @@ def _cut(column: str) -> str:
 
 def _aware(moment: datetime | None) -> Any:
     return moment.replace(tzinfo=UTC) if moment is not None else None
+
+
+class Choices:
+    def __init__(self, p, s):
+        self.pipelines=p; self.sources=s
+
+
+def load_choices(database):
+    with database.reading() as c:
+        p=tuple(x for (x,) in c.execute("SELECT DISTINCT pipeline_id FROM jobs ORDER BY 1").fetchall())
+        s=tuple(x for (x,) in c.execute("SELECT DISTINCT source FROM jobs WHERE source IS NOT NULL ORDER BY 1").fetchall())
+    return Choices(p,s)
+
+
+def _cond(query):
+    from dataclasses import replace
+    return replace(query, statuses=()).where()

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.environment import is_interactive
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.filters import as_statuses, check_pipeline, check_source
+from foregsyte_kaggle.ledger import retry_matching, status_counts
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.notices import say
-from foregsyte_kaggle.widgets.html import page_to_document, page_to_html
+from foregsyte_kaggle.widgets.details import load_details
+from foregsyte_kaggle.widgets.details_html import details_to_html
+from foregsyte_kaggle.widgets.html import message_to_html, page_to_document, page_to_html
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery
-from foregsyte_kaggle.widgets.paging import load_page
+from foregsyte_kaggle.widgets.paging import load_choices, load_page
 from foregsyte_kaggle.widgets.text import page_to_text
+from foregsyte_kaggle.widgets.ticking import Ticker
 from foregsyte_kaggle.widgets.words import visible
 from foregsyte_kaggle.workspace import Workspace, active_workspace, as_path
 
 if TYPE_CHECKING:
-    from foregsyte_kaggle.widgets.controls import JobControls
+    from foregsyte_kaggle.widgets.controls import JobControls, Jobs
 
 __all__ = ["JobTable", "job_table"]
 
+#: How often a table follows a run.
+REFRESH_SECONDS = 1.0
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -32,13 +40,16 @@ def job_table(
     *,
     status: str | JobStatus | Sequence[str | JobStatus] | None = None,
     source: str | None = None,
+    search: str = "",
+    sort: str = "registered",
+    descending: bool = False,
     page_size: int = 20,
     workspace: Workspace | None = None,
 ) -> JobTable:
-    """Show the jobs: a table to filter and to page through.
+    """Show the jobs: a table to filter, to search, to sort, to open and to retry.
 
-    In a notebook it is live, and a plain HTML table is kept beside it for whoever reads the saved notebook. In a
-    batch session, a script, or where no widget can live, there is only the plain table.
+    In a notebook it is live, and follows runs by itself; a plain HTML table is kept beside it for whoever reads
+    the saved notebook. In a batch session, a script, or where no widget can live, there is only the plain table.
 
     Parameters
     ----------
@@ -48,6 +59,13 @@ def job_table(
         Only jobs of this status, or of one of these, to begin with.
     source
         Only jobs of this source.
+    search
+        Only jobs whose path or error message holds this text, whatever its case; no character stands for others.
+    sort
+        ``"registered"``, ``"status"``, ``"input"``, ``"pipeline"``, ``"attempts"``, ``"took"`` (seconds of the last
+        try) or ``"changed"``.
+    descending
+        Whether the largest, or the last, comes first.
     page_size
         Rows a page, from 1 to 1,000.
     workspace
@@ -74,7 +92,13 @@ def job_table(
     >>> job_table(status="failed")
     """
     query = PageQuery(
-        statuses=as_statuses(status), pipeline_id=pipeline_id, source=source, page_size=page_size
+        statuses=as_statuses(status),
+        pipeline_id=pipeline_id,
+        source=source,
+        search=search,
+        sort=sort,
+        descending=descending,
+        page_size=page_size,
     )
     chosen = active_workspace(workspace)
     check_pipeline(chosen.database, pipeline_id)
@@ -90,6 +114,7 @@ class JobTable:
         self._query = query
         self._controls: JobControls | None = None
         self._saved: Any = None
+        self._ticker = Ticker(self._tick, lambda: bool(workspace.live_runs), REFRESH_SECONDS)
 
     def refresh(self) -> None:
         """Read the ledger again and update what is shown.
@@ -136,6 +161,8 @@ class JobTable:
 
     def close(self) -> None:
         """Take the live table away, with every channel to the front end; plain tables stay as they are."""
+        self._workspace.forget(self._ticker.start)
+        self._ticker.close()
         controls, self._controls = self._controls, None
         self._saved = None
         if controls is not None:
@@ -185,14 +212,51 @@ class JobTable:
             except ImportError as error:
                 say(f"the job table is not live: {error}")
                 return None
-            controls = JobControls(page, self._load, self._update_saved)
+            controls = JobControls(page, self._jobs(), self._update_saved)
             if not controls.has_comm:
                 controls.close()
                 return None
             self._controls = controls
+            self._workspace.listen(self._ticker.start)
+            self._ticker.start()
         else:
             self._controls.show_page(page)
         return self._controls
+
+    def _jobs(self) -> Jobs:
+        from foregsyte_kaggle.widgets.controls import Jobs
+
+        database = self._workspace.database
+        return Jobs(
+            load=self._load,
+            choices=lambda: load_choices(database),
+            count_failed=self._count_failed,
+            describe=self._describe,
+            retry=lambda wanted, job_ids: retry_matching(database, wanted, job_ids),
+        )
+
+    def _count_failed(self, page: JobPage) -> int:
+        query = page.query
+        if not query.search:
+            return page.counts[JobStatus.failed]
+        counts = status_counts(self._workspace.database, query.pipeline_id, query.source)
+        return counts[JobStatus.failed.value]
+
+    def _describe(self, job_id: str) -> str:
+        details = load_details(self._workspace, job_id)
+        if details is None:
+            return message_to_html("This job is not in the ledger any more; press Refresh")
+        return details_to_html(details, datetime.now(UTC))
+
+    def _tick(self) -> None:
+        """Show what a run did since; what fails is shown by the next thing that a person does."""
+        controls = self._controls
+        if controls is None:
+            return
+        with contextlib.suppress(Exception):
+            controls.refresh()
+            if not self._workspace.live_runs:
+                self._update_saved(controls.page)
 
     def _update_saved(self, page: JobPage) -> None:
         if self._saved is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from foregsyte_kaggle import Job, JobStatus, SessionLocal, job_table
 from foregsyte_kaggle.errors import InvalidArgumentError, WorkspaceError
 from foregsyte_kaggle.filters import as_statuses
 from foregsyte_kaggle.widgets import paging, table
-from foregsyte_kaggle.widgets.controls import JobControls
-from foregsyte_kaggle.widgets.page import JobPage, PageQuery
+from foregsyte_kaggle.widgets.page import PageQuery
 from foregsyte_kaggle.widgets.paging import ERROR_CHARACTERS, load_page
 from foregsyte_kaggle.workspace import Workspace
+from tests.job_tables import Published, plain_rows, seed, widgets_alive
 
 pytestmark = pytest.mark.unit
 
@@ -34,43 +33,6 @@ FILTERS = [
     ),
     pytest.param({"pipeline_id": "' OR true --"}, id="quotes"),
 ]
-
-
-def seed(workspace: Workspace, jobs: int = 57) -> None:
-    """Add jobs of all statuses, of two pipelines and sources; 5 of them made by hand, so without a position."""
-    with workspace.database.transaction() as connection:
-        connection.execute(
-            """
-            INSERT INTO jobs (job_id, status, pipeline_id, source, input_path, attempts, position, created_at,
-                              updated_at, started_at, finished_at, error_type, error_message)
-            SELECT md5(i::VARCHAR)::UUID,
-                   (['completed', 'failed', 'completed', 'pending', 'running'])[i % 5 + 1]::job_status_enum,
-                   if(i % 3 = 0, 'ocr', 'video_info'), if(i % 2 = 0, 'night', 'day'),
-                   'clip-' || lpad(i::VARCHAR, 3, '0') || '.mp4', 1, if(i > $jobs - 5, NULL, i * 3),
-                   TIMESTAMP '2026-01-01' + to_seconds(i), TIMESTAMP '2026-01-02', TIMESTAMP '2026-01-01',
-                   TIMESTAMP '2026-01-01 00:00:01.5', if(i % 5 = 1, 'ValueError', NULL),
-                   if(i % 5 = 1, 'bad frame ' || i, NULL)
-            FROM generate_series(1, $jobs) AS numbers(i)
-            """,
-            {"jobs": jobs},
-        ).fetchall()
-
-
-def plain_rows(workspace: Workspace, **wanted: Any) -> list[str]:
-    """Return the paths that plain SQL gives for a filter, in order."""
-    statuses = [one.value for one in wanted.get("statuses") or JobStatus]
-    with workspace.database.reading() as cursor:
-        rows = cursor.execute(
-            "SELECT input_path FROM jobs WHERE status::VARCHAR IN (SELECT unnest($statuses))"
-            " AND ($pipeline_id IS NULL OR pipeline_id = $pipeline_id)"
-            " AND ($source IS NULL OR source = $source) ORDER BY position NULLS LAST, created_at",
-            {
-                "statuses": statuses,
-                "pipeline_id": wanted.get("pipeline_id"),
-                "source": wanted.get("source"),
-            },
-        ).fetchall()
-    return [path for (path,) in rows]
 
 
 # --- pages -----------------------------------------------------------------------------------------
@@ -243,54 +205,6 @@ def test_text_says_what_part_is_shown(memory_workspace: Workspace) -> None:
 # --- what is displayed where -----------------------------------------------------------------------
 
 
-class Published:
-    """Stands for IPython's display: keeps what was shown, and its updates."""
-
-    def __init__(self) -> None:
-        self.shown: list[dict[str, Any]] = []
-        self.updates: list[dict[str, Any]] = []
-
-    def __call__(self, data: dict[str, Any], **_kwargs: Any) -> Published:
-        self.shown.append(data)
-        return self
-
-    def display(self, data: dict[str, Any], **kwargs: Any) -> None:
-        assert kwargs == {"raw": True}
-        self.shown.append(data)
-
-    def update(self, data: dict[str, Any], **kwargs: Any) -> None:
-        assert kwargs == {"raw": True}
-        self.updates.append(data)
-
-
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> Published:
-    made = Published()
-    monkeypatch.setattr(table, "_publish", made)
-    return made
-
-
-@pytest.fixture
-def front_end(published: Published, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
-    """Pretend that somebody sits at a notebook; afterwards no widget may be left."""
-    before = set(widgets_alive())
-    monkeypatch.setattr(table, "is_interactive", lambda: True)
-    monkeypatch.setattr(JobControls, "has_comm", True)
-    yield published
-    left = [widgets_alive()[one] for one in set(widgets_alive()) - before]
-    for one in left:
-        one.close()
-
-
-def widgets_alive() -> dict[str, Any]:
-    """Return ipywidgets' own list of widgets that have a comm."""
-    from ipywidgets.widgets import widget
-
-    if hasattr(widget, "_instances"):
-        return dict(widget._instances)
-    return dict(widget.Widget.widgets)  # until ipywidgets 7
-
-
 @pytest.mark.parametrize(
     "variables",
     [{}, {"KAGGLE_KERNEL_RUN_TYPE": "Batch"}, {"KAGGLE_IS_COMPETITION_RERUN": "1"}],
@@ -383,7 +297,7 @@ def test_refresh_updates_the_widget_and_the_plain_table(
     seed(memory_workspace)
     made.refresh()
     assert made._controls is not None
-    assert made._controls.all_chip.description == "✓ all 57"
+    assert made._controls.filters.all_chip.description == "✓ all 57"
     assert [bundle["text/plain"] for bundle in front_end.updates] == [made.to_text()]
 
 
@@ -450,207 +364,3 @@ def test_to_html_of_what_is_no_path_says_so() -> None:
 def test_to_html_where_nothing_can_be_written_says_so(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidArgumentError, match=r"cannot be written: .*; expected a file"):
         job_table().to_html(tmp_path / name)
-
-
-# --- controls --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def controls(memory_workspace: Workspace, front_end: Published) -> JobControls:
-    """The live table of 57 jobs, ten a page."""
-    seed(memory_workspace)
-    made = job_table(page_size=10)
-    made._ipython_display_()
-    assert len(front_end.shown) == 2
-    assert made._controls is not None
-    return made._controls
-
-
-def paths(controls: JobControls) -> list[str]:
-    return [row.input_path for row in controls.page.rows]
-
-
-def chips(controls: JobControls) -> list[str]:
-    return [chip.description for chip in (controls.all_chip, *controls.chips.values())]
-
-
-def pressed(controls: JobControls) -> list[str]:
-    chips = {"all": controls.all_chip, **{one.value: c for one, c in controls.chips.items()}}
-    return [name for name, chip in chips.items() if chip.value]
-
-
-def test_first_page_fills_every_control(controls: JobControls) -> None:
-    assert chips(controls) == [
-        "✓ all 57",
-        "pending 11",
-        "running 11",
-        "completed 23",
-        "failed 12",
-    ]
-    assert pressed(controls) == ["all"]
-    assert (controls.number_box.value, controls.pages_label.value) == (1, "of 6")
-    assert (controls.back_button.disabled, controls.forward_button.disabled) == (True, False)
-    assert controls.size_box.value == 10
-    assert controls.message.value == ""
-    assert "Jobs 1 to 10 of 57" in controls.body.value
-
-
-def test_chips_filter_together_and_all_releases_them(
-    controls: JobControls, memory_workspace: Workspace
-) -> None:
-    failed, pending = controls.chips[JobStatus.failed], controls.chips[JobStatus.pending]
-    failed.value = True
-    assert paths(controls) == plain_rows(memory_workspace, statuses=(JobStatus.failed,))[:10]
-    assert pressed(controls) == ["failed"]
-    assert chips(controls)[-1] == "✓ failed 12"
-    pending.value = True
-    both = (JobStatus.pending, JobStatus.failed)
-    assert paths(controls) == plain_rows(memory_workspace, statuses=both)[:10]
-    assert pressed(controls) == ["pending", "failed"]
-    failed.value = False
-    assert paths(controls) == plain_rows(memory_workspace, statuses=(JobStatus.pending,))[:10]
-    controls.all_chip.value = True
-    assert paths(controls) == plain_rows(memory_workspace)[:10]
-    assert pressed(controls) == ["all"]
-
-
-def test_releasing_the_last_chip_or_pressing_all_four_shows_all(controls: JobControls) -> None:
-    controls.chips[JobStatus.failed].value = True
-    controls.chips[JobStatus.failed].value = False
-    assert pressed(controls) == ["all"]
-    for chip in controls.chips.values():
-        chip.value = True
-    assert pressed(controls) == ["all"]
-    assert controls.page.matching == 57
-
-
-def test_releasing_all_presses_it_again(controls: JobControls) -> None:
-    controls.all_chip.value = False
-    assert pressed(controls) == ["all"]
-
-
-def test_pages_turn_to_their_bounds(controls: JobControls, memory_workspace: Workspace) -> None:
-    expected = plain_rows(memory_workspace)
-    for start in (10, 20, 30, 40, 50):
-        controls.forward_button.click()
-        assert paths(controls) == expected[start : start + 10]
-    assert (controls.back_button.disabled, controls.forward_button.disabled) == (False, True)
-    controls.forward_button.click()
-    assert controls.page.query.number == 6
-    controls.back_button.click()
-    assert paths(controls) == expected[40:50]
-    assert controls.number_box.value == 5
-
-
-def test_page_number_goes_there(controls: JobControls, memory_workspace: Workspace) -> None:
-    controls.number_box.value = 4
-    assert paths(controls) == plain_rows(memory_workspace)[30:40]
-    controls.number_box.value = 99
-    assert controls.page.query.number == controls.number_box.value == 6
-    controls.number_box.value = 0
-    assert controls.page.query.number == 1
-
-
-def test_filter_on_a_late_page_begins_at_the_first(controls: JobControls) -> None:
-    controls.number_box.value = 6
-    controls.chips[JobStatus.failed].value = True
-    assert (controls.page.query.number, controls.number_box.value) == (1, 1)
-    assert controls.number_box.max == 2
-
-
-def test_page_size_keeps_the_first_row_in_sight(controls: JobControls) -> None:
-    controls.number_box.value = 4
-    controls.size_box.value = 20
-    assert (controls.page.first, controls.page.last) == (21, 40)
-    assert controls.number_box.value == 2
-    controls.size_box.value = 100
-    assert (controls.page.first, controls.page.last) == (1, 57)
-    assert controls.number_box.disabled
-
-
-@pytest.mark.usefixtures("memory_workspace", "front_end")
-def test_page_size_of_the_call_is_offered() -> None:
-    made = job_table(page_size=33)
-    made._ipython_display_()
-    assert made._controls is not None
-    assert made._controls.size_box.options == (10, 20, 33, 50, 100)
-    assert made._controls.size_box.value == 33
-
-
-@pytest.mark.usefixtures("front_end")
-def test_statuses_of_the_call_are_pressed(
-    memory_workspace: Workspace,
-) -> None:
-    seed(memory_workspace)
-    made = job_table(status=["failed", "running"])
-    made._ipython_display_()
-    assert made._controls is not None
-    assert pressed(made._controls) == ["running", "failed"]
-
-
-def test_refresh_button_reads_again_and_follows_a_shrinking_ledger(
-    controls: JobControls, memory_workspace: Workspace
-) -> None:
-    controls.number_box.value = 6
-    with memory_workspace.database.transaction() as connection:
-        connection.execute("DELETE FROM jobs WHERE status <> 'failed'").fetchall()
-    controls.refresh_button.click()
-    assert chips(controls) == ["✓ all 12", "pending 0", "running 0", "completed 0", "failed 12"]
-    assert controls.page.query.number == controls.number_box.value == 2
-
-
-def test_plain_table_follows_what_the_controls_show(
-    controls: JobControls, front_end: Published
-) -> None:
-    controls.chips[JobStatus.failed].value = True
-    assert "shown: 1 to 10 of 12, failed" in front_end.updates[-1]["text/plain"]
-
-
-@pytest.mark.usefixtures("memory_workspace", "front_end")
-def test_live_table_of_an_empty_ledger_says_so() -> None:
-    made = job_table()
-    made._ipython_display_()
-    assert made._controls is not None
-    assert "No jobs yet" in made._controls.body.value
-    assert made._controls.forward_button.disabled
-
-
-@pytest.mark.usefixtures("front_end")
-def test_closed_workspace_is_told_in_place_and_the_page_stays(
-    workspace: Workspace,
-) -> None:
-    seed(workspace)
-    made = job_table(page_size=10)
-    made._ipython_display_()
-    assert made._controls is not None
-    workspace.close()
-    made._controls.chips[JobStatus.failed].value = True
-    assert "was closed; call bootstrap() again" in made._controls.message.value
-    assert 'role="alert"' in made._controls.message.value
-    assert pressed(made._controls) == ["all"]
-    assert "Jobs 1 to 10 of 57" in made._controls.body.value
-
-
-def test_error_of_a_callback_is_shown_escaped_and_goes_with_the_next_page(
-    controls: JobControls, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load = controls._load
-
-    def fail(_query: PageQuery) -> JobPage:
-        raise ZeroDivisionError(EVIL)
-
-    monkeypatch.setattr(controls, "_load", fail)
-    for use in (
-        controls.forward_button.click,
-        controls.refresh_button.click,
-        lambda: setattr(controls.number_box, "value", 3),
-        lambda: setattr(controls.size_box, "value", 50),
-    ):
-        controls.message.value = ""
-        use()
-        assert "ZeroDivisionError: &lt;img src=x" in controls.message.value
-        assert "test_job_table.py" in controls.message.value, "the traceback is there to unfold"
-        assert (controls.number_box.value, controls.size_box.value) == (1, 10)
-    monkeypatch.setattr(controls, "_load", load)
-    controls.refresh_button.click()
-    assert controls.message.value == ""

@@ -1,0 +1,119 @@
+"""Parts of the live table and of the run panel: ipywidgets' own widgets, the only ones that Kaggle and Colab load."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ipywidgets
+
+from foregsyte_kaggle.errors import ForegsyteError
+
+__all__ = [
+    "Part",
+    "as_message",
+    "close_all",
+    "has_comm",
+    "in_a_row",
+    "labelled",
+    "layout",
+    "make_button",
+    "make_chip",
+    "say_tooltip",
+    "set_shown",
+]
+
+
+class Part:
+    """Some controls that are filled by the program and changed by a person."""
+
+    def __init__(self) -> None:
+        self._filling = False
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Let nothing that is set in this block count as a person's wish."""
+        before, self._filling = self._filling, True
+        try:
+            yield
+        finally:
+            self._filling = before
+
+
+def layout(**kwargs: str) -> Any:
+    """Return a layout."""
+    return ipywidgets.Layout(**kwargs)
+
+
+def labelled(width: str) -> dict[str, Any]:
+    """Return the arguments of a control that stands beside its label."""
+    # Given when made: a layout that is replaced later stays alive with its comm.
+    return {"style": {"description_width": "initial"}, "layout": layout(width=width)}
+
+
+def in_a_row(*children: Any) -> Any:
+    """Return a box whose children stand side by side, and go on below where there is no room."""
+    return ipywidgets.HBox(
+        children, layout=layout(flex_flow="row wrap", align_items="center", width="100%")
+    )
+
+
+def make_button(name: str, tooltip: str) -> Any:
+    """Return a button as wide as its name."""
+    return ipywidgets.Button(description=name, tooltip=tooltip, layout=layout(width="auto"))
+
+
+def make_chip(name: str, tooltip: str) -> Any:
+    """Return a button that stays pressed, with a dot in the colour of the status it is named for."""
+    chip = ipywidgets.ToggleButton(description=name, tooltip=tooltip, layout=layout(width="auto"))
+    chip.add_class("fk-chip").add_class(f"fk-{name}")
+    return chip
+
+
+def say_tooltip(widget: Any, text: str) -> None:
+    """Set what is shown when the pointer rests; before ipywidgets 8 the trait has another name."""
+    setattr(widget, "tooltip" if widget.has_trait("tooltip") else "description_tooltip", text)
+
+
+def set_shown(widget: Any, *, shown: bool) -> None:
+    """Show a widget, or take no room for it."""
+    widget.layout.display = None if shown else "none"
+
+
+def as_message(what: str, error: Exception) -> tuple[str, str]:
+    """Return what went wrong as a sentence, with the traceback unless the error says all itself."""
+    if isinstance(error, ForegsyteError):
+        return f"{what}: {error}", ""
+    details = "".join(traceback.format_exception(error))
+    return f"{what}: {type(error).__name__}: {error}", details
+
+
+def has_comm(widget: Any) -> bool:
+    """Return whether there is a front end's channel to talk to."""
+    comm = widget.comm
+    dummy = getattr(sys.modules.get("comm"), "DummyComm", ())
+    return (
+        comm is not None
+        and not isinstance(comm, dummy)
+        and getattr(comm, "kernel", widget) is not None
+    )
+
+
+def close_all(root: Any) -> None:
+    """Remove the views of a widget and of all below it, and close every comm."""
+    for widget in _family(root):
+        widget.close()
+
+
+def _family(widget: Any) -> Iterator[Any]:
+    """Yield all widgets below one, their layouts and styles, and it last: each has a comm of its own."""
+    for child in getattr(widget, "children", ()):
+        yield from _family(child)
+    for name in ("style", "layout"):
+        part = getattr(widget, name, None)
+        if isinstance(part, ipywidgets.Widget):
+            yield part
+    yield widget
