@@ -4,6 +4,6 @@ Reading is bounded in bytes and in time, and what cannot be shown is said in a s
 """
 
 from foregsyte_kaggle.previews.inputs import preview_input
-from foregsyte_kaggle.previews.preview import Preview
+from foregsyte_kaggle.previews.preview import Preview, in_bytes
 
-__all__ = ["Preview", "preview_input"]
+__all__ = ["Preview", "in_bytes", "preview_input"]

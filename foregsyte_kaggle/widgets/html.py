@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from html import escape
 from importlib.resources import files
 
 from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.widgets.markup import preformatted as _preformatted
+from foregsyte_kaggle.widgets.markup import text as _text
 from foregsyte_kaggle.widgets.page import JobPage, JobRow
-from foregsyte_kaggle.widgets.words import ago, cut, duration, moment, visible
+from foregsyte_kaggle.widgets.words import ago, cut, duration, moment
 
 __all__ = ["message_to_html", "page_to_document", "page_to_html", "style_to_html"]
 
@@ -172,13 +173,3 @@ def _why_empty(page: JobPage) -> str:
     if filtered:
         return f"No jobs: {filtered}."
     return "No jobs yet: register_jobs(source, pipeline_id) adds one for each input."
-
-
-def _preformatted(text: str) -> str:
-    shown = escape(visible(text.replace("\r\n", "\n"), keep="\n\t"))
-    # The parser eats a newline right after the tag.
-    return f'<pre dir="auto" tabindex="0">\n{shown}</pre>'
-
-
-def _text(value: str | None) -> str:
-    return escape(visible(value or ""))
