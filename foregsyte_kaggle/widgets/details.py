@@ -130,8 +130,8 @@ def _attempts(cursor: DuckDBPyConnection, job: dict[str, Any]) -> tuple[list[Att
         " run_id::VARCHAR AS run_id FROM job_attempts WHERE job_id = $job_id"
         f" ORDER BY attempt DESC, finished_at DESC LIMIT {ATTEMPTS}"
     )
-    total = cursor.execute("SELECT count(*) FROM job_attempts WHERE job_id = $job_id", job)
-    return [AttemptDetails(**row) for row in _rows(cursor, query, job)], total.fetchall()[0][0]
+    attempts = [AttemptDetails(**row) for row in _rows(cursor, query, job)]
+    return attempts, _count(cursor, "job_attempts", job)
 
 
 def _files(cursor: DuckDBPyConnection, job: dict[str, Any]) -> tuple[list[str], int]:
@@ -158,11 +158,12 @@ def _result(
         if not names:
             return None
         shown = names[:RESULT_COLUMNS]
-        source = f"FROM {table_name(pipeline_id)} WHERE {JOB_COLUMN} = $job_id"
+        table = table_name(pipeline_id)
         cells = ", ".join(f"left({quote(name)}::VARCHAR, {CELL_CHARACTERS})" for name in shown)
-        total = cursor.execute(f"SELECT count(*) {source}", job).fetchall()[0][0]
+        total = _count(cursor, table, job)
         rows = cursor.execute(
-            f"SELECT {cells} {source} ORDER BY rowid LIMIT {RESULT_ROWS}", job
+            f"SELECT {cells} FROM {table} WHERE {JOB_COLUMN} = $job_id ORDER BY rowid LIMIT {RESULT_ROWS}",
+            job,
         ).fetchall()
     except duckdb.Error:
         return None
@@ -189,6 +190,11 @@ def _rows(
                 text = name.removesuffix("_length")
                 row[text] = Cut(row[text] or "", row.pop(name) or 0)
         yield row
+
+
+def _count(cursor: DuckDBPyConnection, table: str, job: dict[str, Any]) -> int:
+    found = cursor.execute(f"SELECT count(*) FROM {table} WHERE job_id = $job_id", job)
+    return int(found.fetchall()[0][0])
 
 
 def _name(column: str) -> str:

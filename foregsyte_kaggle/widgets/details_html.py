@@ -37,7 +37,7 @@ def details_to_html(details: JobDetails, now: datetime) -> str:
     """
     path = text(decode_path(details.input_path)[:NAME_CHARACTERS])
     sections = (
-        f'<div class="fk-beside">{_input(details, path)}<div class="fk-facts">'
+        f'<div class="fk-beside">{_input(details, path)}<div class="fk-rest">'
         f"{_params(details.params)}{_facts(details, now)}</div></div>"
         f"{_error_of_job(details)}{_result(details)}{_attempts(details, now)}{_files(details)}"
     )
@@ -92,13 +92,20 @@ def _cell(value: str | None) -> str:
 
 
 def _params(params: Cut) -> str:
-    if not params.length or params.shown in ("{}", "null"):
-        return _section("Params", '<p class="fk-dim">None.</p>')
     try:
-        shown = json.dumps(json.loads(params.shown), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):  # cut, or written by hand
-        shown = params.shown
-    return _section("Params", preformatted(shown), _how_much("first", params))
+        values = json.loads(params.shown) if params.length else {}
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):  # cut, or written by hand
+        return _section("Params", preformatted(params.shown), _how_much("first", params))
+    if not values:
+        return _section("Params", '<p class="fk-dim">None.</p>')
+    listed = "".join(
+        f"<dt><bdi>{text(name)}</bdi></dt>"
+        f"<dd><code><bdi>{text(json.dumps(value, ensure_ascii=False))}</bdi></code></dd>"
+        for name, value in values.items()
+    )
+    return _section("Params", f'<dl class="fk-params">{listed}</dl>')
 
 
 def _facts(details: JobDetails, now: datetime) -> str:
@@ -118,7 +125,6 @@ def _facts(details: JobDetails, now: datetime) -> str:
         "Size": "" if details.input_size is None else in_bytes(details.input_size),
         "Registered": _time(details.created_at, now),
         "Started": _time(details.started_at, now),
-        "Finished": _time(details.finished_at, now),
         "Took": duration(took),
         "Changed": _time(details.updated_at, now),
         "Interruptions": f"{details.interruptions:,}" if details.interruptions else "",
@@ -126,8 +132,10 @@ def _facts(details: JobDetails, now: datetime) -> str:
         "Run": f"<code>{text(details.run_id)}</code>" if details.run_id else "",
         "Job": f"<code>{text(details.job_id)}</code>",
     }
-    listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
-    return _section("Facts", f"<dl>{listed}</dl>")
+    listed = "".join(
+        f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items() if value
+    )
+    return _section("Facts", f'<dl class="fk-facts">{listed}</dl>')
 
 
 def _error_of_job(details: JobDetails) -> str:
@@ -186,7 +194,7 @@ def _attempts(details: JobDetails, now: datetime) -> str:
         return _section("Attempts", '<p class="fk-dim">Not tried yet.</p>')
     failed = details.status is JobStatus.failed
     items = "".join(
-        _attempt(attempt, now, unfolded=failed and number == 0)
+        _attempt(details, attempt, now, unfolded=failed and number == 0)
         for number, attempt in enumerate(details.attempts)
     )
     note = ""
@@ -195,11 +203,12 @@ def _attempts(details: JobDetails, now: datetime) -> str:
     return _section("Attempts", f'<ul class="fk-attempts">{items}</ul>', note)
 
 
-def _attempt(attempt: AttemptDetails, now: datetime, *, unfolded: bool) -> str:
+def _attempt(details: JobDetails, attempt: AttemptDetails, now: datetime, *, unfolded: bool) -> str:
     took = attempt.duration_seconds
     if attempt.outcome == "running" and attempt.started_at is not None:
         took = (now - attempt.started_at).total_seconds()
     rows = attempt.result_rows
+    other = attempt.code_version if attempt.code_version != details.code_version else None
     facts = [
         _time(attempt.finished_at or attempt.started_at, now),
         f"{'for' if attempt.outcome == 'running' else 'took'} {duration(took)}"
@@ -207,7 +216,7 @@ def _attempt(attempt: AttemptDetails, now: datetime, *, unfolded: bool) -> str:
         else "",
         f"worker <bdi>{text(attempt.worker)}</bdi>" if attempt.worker else "",
         f"{rows:,} result row{'' if rows == 1 else 's'}" if rows is not None else "",
-        f"code <code>{text(attempt.code_version)}</code>" if attempt.code_version else "",
+        f"code <code>{text(other)}</code>" if other else "",
     ]
     folds = _error(attempt.error_type, attempt.error)
     if attempt.traceback.length:
