@@ -1,0 +1,74 @@
+"""What a preview is, and the words and limits that all kinds of it share."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "CELL_CHARACTERS",
+    "MOST_PIXELS",
+    "SIDE",
+    "Preview",
+    "as_data_uri",
+    "cut_cell",
+    "in_bytes",
+]
+
+#: Pixels of the longer side of a picture.
+SIDE = 320
+
+#: Larger pictures are not decoded: each pixel takes up to 4 bytes of memory.
+MOST_PIXELS = 50_000_000
+
+#: Characters of a cell of a table.
+CELL_CHARACTERS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """A file as it can be shown.
+
+    Attributes
+    ----------
+    kind : str
+        ``"image"``, ``"text"``, ``"table"``, or ``"none"`` where only the note says something.
+    data_uri : str
+        The picture: JPEG, PNG, GIF or WebP in base 64.
+    text : str
+        The first lines, as they are in the file.
+    header : tuple of str
+        Names of a table's first columns.
+    rows : tuple of tuple of (str or None)
+        Its first rows; None is a missing value.
+    note : str
+        A sentence: what is shown of how much, or why nothing is.
+    """
+
+    kind: Literal["image", "text", "table", "none"] = "none"
+    data_uri: str = ""
+    text: str = ""
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str | None, ...], ...] = ()
+    note: str = ""
+
+
+def as_data_uri(mime_type: str, data: bytes) -> str:
+    """Return bytes as an address that holds them."""
+    return f"data:{mime_type};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def cut_cell(text: str) -> str:
+    """Return the beginning of a cell's text."""
+    return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
+
+
+def in_bytes(size: int) -> str:
+    """Return a size in the unit that fits, such as ``812 bytes`` or ``1.3 MB``."""
+    if size < 1_000:
+        return f"{size} byte{'' if size == 1 else 's'}"
+    for unit, least in (("GB", 1_000_000_000), ("MB", 1_000_000)):
+        if size >= least * 0.9995:
+            return f"{size / least:,.1f} {unit}"
+    return f"{size / 1_000:,.{1 if size < 9_950 else 0}f} kB"

@@ -1,0 +1,123 @@
+"""A video's middle frame, with PyAV."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foregsyte_kaggle.previews.preview import MOST_PIXELS, SIDE, Preview, as_data_uri
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+__all__ = ["preview_video", "video_format"]
+
+#: How long decoding may take, in seconds; then the frame that it came to is shown.
+SECONDS = 2.0
+
+#: FFmpeg's names of formats by the first bytes, so that it neither guesses nor follows a playlist.
+MAGIC = {
+    b"\x1aE\xdf\xa3": "matroska",
+    b"FLV\x01": "flv",
+    b"\x00\x00\x01\xba": "mpeg",
+    b"0&\xb2u\x8ef\xcf\x11": "asf",
+}
+STILL_BRANDS = {b"avif", b"heic", b"heix", b"mif1", b"M4A "}
+
+
+def video_format(head: bytes) -> str | None:
+    """Return FFmpeg's name of a video's format by its first bytes; None if it is none."""
+    for magic, name in MAGIC.items():
+        if head.startswith(magic):
+            return name
+    if head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide"} and head[8:12] not in STILL_BRANDS:
+        return "mov"
+    if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+        return "avi"
+    if head[:1] == head[188:189] == head[376:377] == b"G":  # packets of 188 bytes
+        return "mpegts"
+    return None
+
+
+def preview_video(path: Path, form: str) -> Preview:
+    """Return the middle frame; may raise what PyAV raises for a damaged file, or if it is missing."""
+    import av
+
+    # Nothing in the data may open a connection or another file.
+    settings: dict[str, Any] = {"options": {"protocol_whitelist": "file"}, "timeout": SECONDS}
+    if int(av.__version__.partition(".")[0]) < 19:
+        settings["metadata_errors"] = "replace"  # a title that is not UTF-8
+    container: InputContainer = av.open(f"file:{path}", "r", format=form, **settings)
+    with container:
+        videos = container.streams.video
+        if not videos or videos[0].codec_context is None:
+            return Preview(note="There is no video in the file that PyAV can read.")
+        stream = videos[0]
+        width, height = stream.codec_context.width, stream.codec_context.height
+        said = f"{width:,} by {height:,} pixels"
+        if width * height > MOST_PIXELS:
+            return Preview(note=f"The video has too many pixels for a preview: {said}.")
+        frame, seconds = _middle_frame(container, stream)
+        if frame is None:
+            return Preview(note="The video has no frame that can be decoded.")
+        data = _encode(frame, float(stream.sample_aspect_ratio or 1))
+    where = "" if seconds is None else f", at {seconds:,.1f} s"
+    return Preview(
+        kind="image", data_uri=as_data_uri("image/jpeg", data), note=f"A frame of {said}{where}."
+    )
+
+
+def _middle_frame(
+    container: InputContainer, stream: VideoStream
+) -> tuple[VideoFrame | None, float | None]:
+    """Return a frame near the middle, and at how many seconds it is."""
+    import av
+
+    unit, start = stream.time_base, stream.start_time or 0
+    length = stream.duration or 0
+    if not length and container.duration and unit:
+        length = int(container.duration / av.time_base / unit)
+    middle = start + length // 2
+    if length:
+        container.seek(middle, stream=stream)
+    until = time.monotonic() + SECONDS
+    found = None
+    try:
+        for frame in container.decode(stream):
+            if found is not None and frame.pts is not None and frame.pts > middle:
+                break
+            found = frame
+            if frame.pts is None or frame.pts >= middle or time.monotonic() > until:
+                break
+    except av.FFmpegError:
+        if found is None:
+            raise
+    if found is None or found.pts is None or not unit:
+        return found, None
+    return found, float((found.pts - start) * unit)
+
+
+def _encode(frame: VideoFrame, aspect: float) -> bytes:
+    """Return a frame as a small JPEG, turned as it is shown, with pixels as wide as high."""
+    import av
+    import numpy as np
+
+    width, height = frame.width * aspect, float(frame.height)
+    scale = min(1.0, SIDE / max(width, height, 1))
+    small = frame.reformat(max(2, round(width * scale)), max(2, round(height * scale)), "rgb24")
+    turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    if turns:
+        turned: Any = np.ascontiguousarray(np.rot90(small.to_ndarray(), turns))
+        small = av.VideoFrame.from_ndarray(turned, format="rgb24")
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height = small.width, small.height
+    encoder.pix_fmt = "yuvj420p"  # of the full range of values, as JPEG has them
+    encoder.time_base = Fraction(1, 25)
+    encoder.options = {"qmin": "3", "qmax": "3"}
+    picture = small.reformat(format="yuvj420p")
+    picture.pts = 0
+    return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])

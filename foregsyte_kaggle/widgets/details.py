@@ -1,0 +1,239 @@
+"""Reads the details of a job: one short reading of the ledger, then a look at its input and its files."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from foregsyte_kaggle.identity import decode_path
+from foregsyte_kaggle.ledger import as_uuid
+from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.previews import Preview, preview_input
+from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
+from foregsyte_kaggle.versions import is_outdated
+from foregsyte_kaggle.widgets.job_details import (
+    AttemptDetails,
+    Cut,
+    FileDetails,
+    JobDetails,
+    ResultDetails,
+)
+
+if TYPE_CHECKING:
+    import uuid
+
+    from duckdb import DuckDBPyConnection
+
+    from foregsyte_kaggle.workspace import Workspace
+
+__all__ = ["load_details"]
+
+#: More of a text than this does not leave the ledger.
+TEXT_CHARACTERS = 20_000
+NAME_CHARACTERS = 500
+CELL_CHARACTERS = 200
+
+ATTEMPTS = 5
+FILES = 20
+RESULT_ROWS = 5
+RESULT_COLUMNS = 12
+
+#: Ends of the names of files that are shown as pictures.
+PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".webp"}
+
+
+def load_details(workspace: Workspace, job_id: str | uuid.UUID) -> JobDetails | None:
+    """Read what is known of a job, and look at its input.
+
+    Parameters
+    ----------
+    workspace
+        The one with the ledger.
+    job_id
+        The job.
+
+    Returns
+    -------
+    JobDetails or None
+        None where the ledger has no such job any more.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the id is no UUID.
+    LedgerError
+        If the ledger cannot be read.
+    """
+    with workspace.database.reading() as cursor:
+        details = _read(cursor, {"job_id": as_uuid(job_id)})
+    if details is None:
+        return None
+    names = [file.path for file in details.files]
+    files = tuple(FileDetails(name, _size(workspace.directory, name)) for name in names)
+    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in PICTURES]
+    output = next(filter(None, (_within(workspace.directory, name) for name in pictures)), None)
+    return replace(
+        details,
+        files=files,
+        input=_preview(workspace.directory, details),
+        output=None if output is None else preview_input(output),
+    )
+
+
+def _read(cursor: DuckDBPyConnection, job: dict[str, Any]) -> JobDetails | None:
+    outdated, versions = is_outdated()
+    query = (
+        f"SELECT status::VARCHAR AS status, {_name('pipeline_id')}, {_name('source')}, left(coalesce("
+        f"(SELECT root FROM sources WHERE name = jobs.source), if(source IS NULL, '.', NULL)),"
+        f" {TEXT_CHARACTERS}) AS root, left(input_path, {TEXT_CHARACTERS}) AS input_path, input_size,"
+        f" {_first('params')}, {_name('error_type')}, {_first('error_message', 'error')}, progress,"
+        " attempts, interruptions, created_at, updated_at, started_at, finished_at,"
+        f" run_id::VARCHAR AS run_id, {_name('code_version')}, {outdated} AS outdated,"
+        f" {_name('output_path')} FROM jobs WHERE job_id = $job_id"
+    )
+    for row in _rows(cursor, query, job | versions):
+        attempt, output_path = row.pop("attempts"), row.pop("output_path")
+        row["status"] = JobStatus(row["status"])
+        attempts, total = _attempts(cursor, job)
+        files: list[str] = []
+        total_files, result = 0, None
+        if row["status"] is JobStatus.running:
+            shared = {name: row[name] for name in ("started_at", "code_version", "run_id")}
+            attempts = [AttemptDetails(attempt=attempt, outcome="running", **shared), *attempts]
+            total += 1
+        elif row["status"] is JobStatus.completed:
+            files, total_files = _files(cursor, job)
+            if not files and output_path:
+                files, total_files = [output_path], 1
+            result = _result(cursor, row["pipeline_id"], job)  # the last, since it may fail
+        return JobDetails(
+            job_id=str(job["job_id"]),
+            attempts=tuple(attempts[:ATTEMPTS]),
+            total_attempts=total,
+            result=result,
+            files=tuple(map(FileDetails, files)),
+            total_files=total_files,
+            **row,
+        )
+    return None
+
+
+def _attempts(cursor: DuckDBPyConnection, job: dict[str, Any]) -> tuple[list[AttemptDetails], int]:
+    query = (
+        "SELECT attempt, outcome, started_at, finished_at, duration_seconds,"
+        f" {_name('error_type')}, {_first('error_message', 'error')}, {_last('traceback')},"
+        f" {_last('output')}, result_rows, {_name('worker')}, {_name('code_version')},"
+        " run_id::VARCHAR AS run_id FROM job_attempts WHERE job_id = $job_id"
+        f" ORDER BY attempt DESC, finished_at DESC LIMIT {ATTEMPTS}"
+    )
+    attempts = [AttemptDetails(**row) for row in _rows(cursor, query, job)]
+    return attempts, _count(cursor, "job_attempts", job)
+
+
+def _files(cursor: DuckDBPyConnection, job: dict[str, Any]) -> tuple[list[str], int]:
+    """Return the first files that a completed job is recorded with, and how many there are."""
+    found = cursor.execute(
+        f"SELECT list_slice(paths, 1, {FILES}), len(paths) FROM"
+        " (SELECT json_extract_string(output_paths, '$[*]') AS paths, attempt FROM job_attempts"
+        " WHERE job_id = $job_id AND outcome = 'completed') ORDER BY attempt DESC LIMIT 1",
+        job,
+    ).fetchall()
+    paths, total = found[0] if found else (None, 0)
+    named = [path[:TEXT_CHARACTERS] for path in paths or () if path]
+    return named, total if named else 0
+
+
+def _result(
+    cursor: DuckDBPyConnection, pipeline_id: str, job: dict[str, Any]
+) -> ResultDetails | None:
+    import duckdb
+
+    # Whoever made or changed the table by hand should still see the rest.
+    try:
+        names = [name for name in result_columns(cursor, pipeline_id) if name != JOB_COLUMN]
+        if not names:
+            return None
+        shown = names[:RESULT_COLUMNS]
+        table = table_name(pipeline_id)
+        cells = ", ".join(f"left({quote(name)}::VARCHAR, {CELL_CHARACTERS})" for name in shown)
+        total = _count(cursor, table, job)
+        rows = cursor.execute(
+            f"SELECT {cells} FROM {table} WHERE {JOB_COLUMN} = $job_id ORDER BY rowid LIMIT {RESULT_ROWS}",
+            job,
+        ).fetchall()
+    except duckdb.Error:
+        return None
+    return ResultDetails(
+        columns=tuple(name[:CELL_CHARACTERS] for name in shown),
+        rows=tuple(rows),
+        total_columns=len(names),
+        total_rows=total,
+    )
+
+
+def _rows(
+    cursor: DuckDBPyConnection, query: str, parameters: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield rows by name: times aware of their zone, and texts that ``_first`` and ``_last`` cut."""
+    found = cursor.execute(query, parameters)
+    names = [column[0] for column in found.description or ()]
+    for values in found.fetchall():
+        row = dict(zip(names, values, strict=True))
+        for name, value in zip(names, values, strict=True):
+            if isinstance(value, datetime):
+                row[name] = value.replace(tzinfo=UTC)
+            elif name.endswith("_length"):
+                text = name.removesuffix("_length")
+                row[text] = Cut(row[text] or "", row.pop(name) or 0)
+        yield row
+
+
+def _count(cursor: DuckDBPyConnection, table: str, job: dict[str, Any]) -> int:
+    found = cursor.execute(f"SELECT count(*) FROM {table} WHERE job_id = $job_id", job)
+    return int(found.fetchall()[0][0])
+
+
+def _name(column: str) -> str:
+    return f"left({column}, {NAME_CHARACTERS}) AS {column}"
+
+
+def _first(column: str, name: str | None = None) -> str:
+    return _cut("left", column, name or column)
+
+
+def _last(column: str) -> str:
+    return _cut("right", column, column)
+
+
+def _cut(function: str, column: str, name: str) -> str:
+    text = f"{column}::VARCHAR"
+    return f"{function}({text}, {TEXT_CHARACTERS}) AS {name}, length({text}) AS {name}_length"
+
+
+def _preview(directory: Path, details: JobDetails) -> Preview:
+    if details.root is None:
+        return Preview(note="The input is an id or a URL, which is not opened here.")
+    folder = directory / decode_path(details.root)
+    if not folder.is_dir():
+        return Preview(note="The folder of its source is not there now; attach it again.")
+    return preview_input(folder / decode_path(details.input_path))
+
+
+def _within(directory: Path, name: str) -> Path | None:
+    """Return a file that a job is recorded with; None where that is no place below the workspace."""
+    path = PurePosixPath(name)
+    return None if path.is_absolute() or ".." in path.parts else directory / path
+
+
+def _size(directory: Path, name: str) -> int | None:
+    """Return the size of a file that a job is recorded with; None where it is not there now."""
+    path = _within(directory, name)
+    try:
+        status = path.stat() if path is not None else None
+    except (OSError, ValueError):
+        return None
+    return status.st_size if status is not None and stat.S_ISREG(status.st_mode) else None
