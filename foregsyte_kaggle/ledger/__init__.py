@@ -17,7 +17,7 @@ from foregsyte_kaggle.ledger.claiming import (
 from foregsyte_kaggle.ledger.durations import usual_seconds
 from foregsyte_kaggle.ledger.ending import record, release, set_progress
 from foregsyte_kaggle.ledger.leftovers import remove_leftovers
-from foregsyte_kaggle.ledger.retrying import rerun_changed, retry_jobs
+from foregsyte_kaggle.ledger.retrying import rerun_changed, retry_jobs, retry_matching
 from foregsyte_kaggle.ledger.sessions import (
     Recovery,
     begin_run,
@@ -51,6 +51,7 @@ __all__ = [
     "remove_leftovers",
     "rerun_changed",
     "retry_jobs",
+    "retry_matching",
     "set_progress",
     "settle",
     "status_counts",
