@@ -43,6 +43,12 @@ class JobFilter:
     source: str | None = None
     search: str = ""
 
+    def __post_init__(self) -> None:
+        for name, value in (("pipeline_id", self.pipeline_id), ("source", self.source)):
+            if value is not None:
+                check_text(name, value, "text, or None for all")
+        check_text("search", self.search, "text to look for, or '' for all jobs")
+
     def where(self) -> tuple[str, dict[str, Any]]:
         """Return the condition on a row of ``jobs`` as SQL, with the values of its parameters."""
         conditions: list[str] = []

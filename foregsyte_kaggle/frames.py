@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from foregsyte_kaggle.dataframes import to_arrow, to_dataframe
 from foregsyte_kaggle.errors import ForegsyteError, InvalidArgumentError
 from foregsyte_kaggle.filters import (
+    JobFilter,
     as_statuses,
     check_limit,
     check_pipeline,
@@ -136,7 +137,7 @@ def jobs_frame(
     columns = ", ".join(
         f"{expressions.get(name, f'jobs.{name}')} AS {name}" for name in JOB_COLUMNS
     )
-    query = f"SELECT {columns}, jobs.position FROM jobs{conditions}"
+    query = f"SELECT {columns}, jobs.position FROM jobs WHERE {conditions}"
     if limit is not None:
         query += f" ORDER BY jobs.position NULLS LAST{_limited(limit)}"
     table = _in_order(_read(chosen, query, parameters))
@@ -185,7 +186,7 @@ def attempts_frame(
     chosen = active_workspace(workspace)
     conditions, parameters = _conditions(chosen, None, pipeline_id, source)
     if job_id is not None:
-        conditions += (" AND " if conditions else " WHERE ") + "jobs.job_id = $job_id"
+        conditions += " AND jobs.job_id = $job_id"
         parameters["job_id"] = as_uuid(job_id)
     own = {
         name: f"job_attempts.{name}"
@@ -205,10 +206,11 @@ def attempts_frame(
         "code_version": "jobs.code_version",
         "run_id": "jobs.run_id::VARCHAR",
     }
-    where_running = conditions + (" AND " if conditions else " WHERE ") + "jobs.status = 'running'"
     query = (
-        f"SELECT {_listed(own)} FROM job_attempts JOIN jobs USING (job_id){conditions}"
-        f" UNION ALL SELECT {_listed(under_way)} FROM jobs{where_running}"
+        f"SELECT {_listed(own)} FROM job_attempts JOIN jobs USING (job_id)"
+        f" WHERE {conditions}"
+        f" UNION ALL SELECT {_listed(under_way)} FROM jobs"
+        f" WHERE {conditions} AND jobs.status = 'running'"
         " ORDER BY started_at DESC NULLS LAST, job_id, attempt DESC"
     )
     table = _read(chosen, query + _limited(limit), parameters)
@@ -346,18 +348,12 @@ def _conditions(
     pipeline_id: str | None,
     source: str | None,
 ) -> tuple[str, dict[str, Any]]:
-    parts: list[str] = []
-    parameters: dict[str, Any] = {}
     check_pipeline(workspace.database, pipeline_id)
     check_source(workspace.database, source)
-    if status is not None:
-        parts.append("jobs.status::VARCHAR IN (SELECT unnest($status))")
-        parameters["status"] = [one.value for one in as_statuses(status)] or [""]
-    for name, value in (("pipeline_id", pipeline_id), ("source", source)):
-        if value is not None:
-            parts.append(f"jobs.{name} = ${name}")
-            parameters[name] = value
-    return (" WHERE " + " AND ".join(parts) if parts else ""), parameters
+    statuses = as_statuses(status)
+    if status is not None and not statuses:
+        return "false", {}
+    return JobFilter(statuses=statuses, pipeline_id=pipeline_id, source=source).where()
 
 
 def _listed(expressions: Mapping[str, str]) -> str:

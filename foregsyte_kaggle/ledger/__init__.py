@@ -51,6 +51,7 @@ __all__ = [
     "remove_leftovers",
     "rerun_changed",
     "retry_jobs",
+    "retry_matching",
     "set_progress",
     "settle",
     "status_counts",

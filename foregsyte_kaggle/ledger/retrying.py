@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.errors import InvalidArgumentError
-from foregsyte_kaggle.filters import check_pipeline, check_source
+from foregsyte_kaggle.filters import JobFilter, check_pipeline, check_source
 from foregsyte_kaggle.ledger.sql import NOW, as_uuid, some
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.notices import say
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from foregsyte_kaggle.database import Database
 
-__all__ = ["rerun_changed", "retry_jobs"]
+__all__ = ["rerun_changed", "retry_jobs", "retry_matching"]
 
 #: What it takes to make a finished job pending again.
 RETRY = (
@@ -86,16 +87,54 @@ def retry_jobs(
         raise InvalidArgumentError(f"outdated={outdated!r:.80}; expected True or False")
     check_pipeline(database, pipeline_id)
     check_source(database, source)
-    conditions = ["status = $status::job_status_enum"]
-    parameters: dict[str, Any] = {"status": wanted}
-    if outdated:
-        _check_registered(database, pipeline_id, source)
-        condition, parameters = is_outdated()
-        conditions = [condition]
-    for column, value in (("pipeline_id", pipeline_id), ("source", source)):
-        if value is not None:
-            conditions.append(f"{column} = ${column}")
-            parameters[column] = value
+    statuses = (JobStatus.completed if outdated else JobStatus(wanted),)
+    matching = JobFilter(statuses=statuses, pipeline_id=pipeline_id, source=source)
+    if not outdated:
+        return retry_matching(database, matching, job_ids)
+    _check_registered(database, pipeline_id, source)
+    return _retry(database, matching, job_ids, also=is_outdated())
+
+
+def retry_matching(
+    database: Database,
+    wanted: JobFilter,
+    job_ids: Iterable[str | uuid.UUID] | str | uuid.UUID | None = None,
+) -> int:
+    """Put failed and completed jobs that pass a filter back to pending; pending and running ones never.
+
+    Parameters
+    ----------
+    wanted
+        Without statuses, only failed jobs are meant.
+    job_ids
+        Only these of them; one id, or several.
+
+    Returns
+    -------
+    int
+        How many jobs are pending again.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If an id is not a UUID.
+    """
+    finished = (JobStatus.failed, JobStatus.completed)
+    statuses = tuple(one for one in wanted.statuses or finished[:1] if one in finished)
+    if not statuses:
+        return 0
+    return _retry(database, replace(wanted, statuses=statuses), job_ids)
+
+
+def _retry(
+    database: Database,
+    matching: JobFilter,
+    job_ids: Iterable[str | uuid.UUID] | str | uuid.UUID | None,
+    also: tuple[str, dict[str, str]] = ("true", {}),
+) -> int:
+    condition, parameters = matching.where()
+    condition += f" AND {also[0]}"
+    parameters |= also[1]
     if job_ids is not None:
         if isinstance(job_ids, (str, uuid.UUID)):
             job_ids = [job_ids]
@@ -103,10 +142,10 @@ def retry_jobs(
             raise InvalidArgumentError(
                 f"job_ids={job_ids!r:.80}; expected ids as in jobs_frame().job_id, or None for all"
             )
-        conditions.append("job_id IN (SELECT unnest($job_ids))")
+        condition += " AND jobs.job_id IN (SELECT unnest($job_ids))"
         parameters["job_ids"] = some(as_uuid(job_id) for job_id in job_ids)
     with database.transaction() as connection:
-        statement = f"{RETRY} WHERE {' AND '.join(conditions)}"
+        statement = f"{RETRY} WHERE {condition}"
         return int(connection.execute(statement, parameters).fetchall()[0][0])
 
 
@@ -139,7 +178,8 @@ def rerun_changed(connection: DuckDBPyConnection, staged: str) -> None:
 
 def retry_matching(database, wanted, job_ids=None):
     where, parameters = wanted.where()
-    if not wanted.statuses: where += " AND jobs.status = 'failed'"
+    if not wanted.statuses:
+        where += " AND jobs.status = 'failed'"
     if job_ids is not None:
         where += " AND job_id IN (SELECT unnest($job_ids))"
         parameters["job_ids"] = some(as_uuid(job_id) for job_id in job_ids)

@@ -31,9 +31,15 @@ def row_to_html(page: JobPage, row: JobRow, *, mixed: bool) -> str:
     mixed
         Whether to say the source, since jobs of several are on the page.
     """
-    error = ": ".join(filter(None, (row.error_type, cut(row.error_message or "", ERROR_CHARACTERS))))
+    error = ": ".join(
+        filter(None, (row.error_type, cut(row.error_message or "", ERROR_CHARACTERS)))
+    )
     why = f'<span class="fk-why"><bdi>{text(error)}</bdi></span>' if error else ""
-    source = f' <span class="fk-dim">in <bdi>{text(row.source)}</bdi></span>' if mixed and row.source else ""
+    source = (
+        f' <span class="fk-dim">in <bdi>{text(row.source)}</bdi></span>'
+        if mixed and row.source
+        else ""
+    )
     cells = {
         "status": badge(row),
         "input": f'<span class="fk-path" title="{text(row.input_path)}">{path_to_html(row)}{source}</span>{why}',
@@ -60,7 +66,11 @@ def badge(row: JobRow) -> str:
         done = f"{min(max(row.progress, 0.0), 1.0):.0%}"
         label += f" {done}"
         style = f' style="--fk-done: {done}"'
-    mark = f' <span class="fk-dim fk-outdated" title="{OUTDATED}">older code</span>' if row.outdated else ""
+    mark = (
+        f' <span class="fk-dim fk-outdated" title="{OUTDATED}">older code</span>'
+        if row.outdated
+        else ""
+    )
     kind = f"fk-badge fk-{row.status.value}{' fk-bar' if style else ''}"
     return f'<span class="{kind}"{style}>{label}</span>{mark}'
 

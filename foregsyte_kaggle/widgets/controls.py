@@ -14,11 +14,11 @@ import ipywidgets
 
 from foregsyte_kaggle.filters import JobFilter
 from foregsyte_kaggle.notices import counted
+from foregsyte_kaggle.widgets.choices import Choices
 from foregsyte_kaggle.widgets.filter_bar import FilterBar
 from foregsyte_kaggle.widgets.html import caption_to_html, message_to_html, style_to_html
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery
 from foregsyte_kaggle.widgets.pager import Pager
-from foregsyte_kaggle.widgets.paging import Choices
 from foregsyte_kaggle.widgets.parts import as_message, close_all, has_comm, layout
 from foregsyte_kaggle.widgets.retry_bar import RetryBar
 from foregsyte_kaggle.widgets.rows import Rows
@@ -147,7 +147,9 @@ class JobControls:
             self._selected = set()
             self._show(self._jobs.load(self.page.query))
             said = counted(jobs, "job is pending again", "jobs are pending again")
-            self.message.value = message_to_html(f"{said}; run_jobs() runs what is pending", alert=False)
+            self.message.value = message_to_html(
+                f"{said}; run_jobs() runs what is pending", alert=False
+            )
 
         with self._lock:
             self._guarded(retry)
@@ -157,8 +159,6 @@ class JobControls:
         try:
             step()
         except Exception as error:  # noqa: BLE001
-            self.message.value = message_to_html(
-                *as_message("The table could not be read", error)
-            )
+            self.message.value = message_to_html(*as_message("The table could not be read", error))
             self.filters.fill(self.page)
             self.pager.fill(self.page)

@@ -9,8 +9,8 @@ from typing import Any
 import ipywidgets
 
 from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.widgets.choices import Choices
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery
-from foregsyte_kaggle.widgets.paging import Choices
 from foregsyte_kaggle.widgets.parts import (
     Part,
     in_a_row,
@@ -77,7 +77,10 @@ class FilterBar(Part):
             (self.source_list, choices.sources, query.source),
         ):
             known = sorted({*names, *([asked] if asked is not None else [])})
-            options = (("all", None), *((cut(visible(name), NAME_CHARACTERS), name) for name in known))
+            options = (
+                ("all", None),
+                *((cut(visible(name), NAME_CHARACTERS), name) for name in known),
+            )
             with self._quietly():
                 if box.options != options:
                     box.options = options
@@ -106,7 +109,9 @@ class FilterBar(Part):
         def follow(change: dict[str, Any]) -> None:
             if not self._filling:
                 # Told by the event and not by the chips: a refresh during a run may have set those again.
-                pressed = {*self._query.statuses} - {status} | ({status} if change["new"] else set())
+                pressed = {*self._query.statuses} - {status} | (
+                    {status} if change["new"] else set()
+                )
                 chosen = tuple(one for one in JobStatus if one in pressed)
                 every = len(chosen) == len(self.chips)
                 self._ask(replace(self._query, statuses=() if every else chosen, number=1))

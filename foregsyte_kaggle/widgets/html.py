@@ -55,16 +55,16 @@ def message_to_html(message: str, details: str = "", *, alert: bool = True) -> s
         return ""
     folded = f"<details><summary>Details</summary>{preformatted(details)}</details>"
     kind = 'class="fk-alert" role="alert"' if alert else 'class="fk-said" role="status"'
-    return (
-        f'<div class="fk-jobs fk-page"><div {kind}>{text(message)}{folded if details else ""}</div></div>'
-    )
+    return f'<div class="fk-jobs fk-page"><div {kind}>{text(message)}{folded if details else ""}</div></div>'
 
 
 def caption_to_html(page: JobPage) -> str:
     """Return which rows a live table shows, or why none."""
     shown = _caption(page) if page.rows else _why_empty(page)
     kind = "fk-caption" if page.rows else "fk-caption fk-empty"
-    return f'<div class="fk-jobs fk-page"><div class="{kind}" role="status">{text(shown)}</div></div>'
+    return (
+        f'<div class="fk-jobs fk-page"><div class="{kind}" role="status">{text(shown)}</div></div>'
+    )
 
 
 @cache

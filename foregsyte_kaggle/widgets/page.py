@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from foregsyte_kaggle.errors import InvalidArgumentError
-from foregsyte_kaggle.filters import JobFilter, check_text
+from foregsyte_kaggle.filters import JobFilter
 from foregsyte_kaggle.models import JobStatus
 
 __all__ = ["SORTS", "JobPage", "JobRow", "PageQuery"]
@@ -40,10 +40,7 @@ class PageQuery(JobFilter):
     number: int = 1
 
     def __post_init__(self) -> None:
-        for name, text in (("pipeline_id", self.pipeline_id), ("source", self.source)):
-            if text is not None and not isinstance(text, str):
-                raise InvalidArgumentError(f"{name}={text!r}; expected text, or None for all")
-        check_text("search", self.search, "text to look for, or '' for all jobs")
+        super().__post_init__()
         if self.sort not in SORTS:
             raise InvalidArgumentError(f"sort={self.sort!r:.80}; expected one of {list(SORTS)}")
         size, number = self.page_size, self.number

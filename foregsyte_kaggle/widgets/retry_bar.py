@@ -30,7 +30,8 @@ class RetryBar:
         self._filtered = self._all_failed = JobFilter(statuses=(JobStatus.failed,))
         self.selected_button = make_button("", "Make the jobs with a tick pending again")
         self.filtered_button = make_button(
-            "", "Make the failed jobs of all pages pending again; completed ones too if their chip is pressed"
+            "",
+            "Make the failed jobs of all pages pending again; completed ones too if their chip is pressed",
         )
         self.failed_button = make_button(
             "", "Make all failed jobs of this pipeline and source pending again"

@@ -25,7 +25,7 @@ class _Shared:
     def __init__(self) -> None:
         self.narrow = layout(width="26px")
         self.cells = layout(width="auto", overflow="hidden")
-        self.shown = layout(width="auto", grid_column="3", overflow="hidden")
+        self.shown = layout(width="auto", overflow="hidden")
         self.hidden = layout(display="none")
         self._styles: dict[type, Any] = {}
 

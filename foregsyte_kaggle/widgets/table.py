@@ -15,11 +15,12 @@ from foregsyte_kaggle.filters import as_statuses, check_pipeline, check_source
 from foregsyte_kaggle.ledger import retry_matching, status_counts
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.notices import say
+from foregsyte_kaggle.widgets.choices import load_choices
 from foregsyte_kaggle.widgets.details import load_details
 from foregsyte_kaggle.widgets.details_html import details_to_html
 from foregsyte_kaggle.widgets.html import message_to_html, page_to_document, page_to_html
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery
-from foregsyte_kaggle.widgets.paging import load_choices, load_page
+from foregsyte_kaggle.widgets.paging import load_page
 from foregsyte_kaggle.widgets.text import page_to_text
 from foregsyte_kaggle.widgets.ticking import Ticker
 from foregsyte_kaggle.widgets.words import visible

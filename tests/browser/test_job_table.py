@@ -158,7 +158,9 @@ def test_row_opens_with_picture_result_and_attempts(table: Opened, screenshots: 
     openers.nth(1).focus()
     table.page.keyboard.press("Enter")
     opened.locator("img").first.wait_for(timeout=WAIT)
-    size = opened.locator("img").first.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    size = opened.locator("img").first.evaluate(
+        "image => [image.naturalWidth, image.naturalHeight]"
+    )
     assert size[0] > 0
     assert opened.locator("th", has_text="duration_seconds").count() == 1
     table.page.screenshot(path=screenshots / "lab-open.png")
@@ -172,7 +174,9 @@ def test_ticked_job_is_retried(table: Opened) -> None:
     table.expect("Jobs 1 to 3 of 3: failed")
     live.get_by_label("Select row 2").check()
     table.press("^Retry selected 1$")
-    live.get_by_text("1 job is pending again; run_jobs() runs what is pending").wait_for(timeout=WAIT)
+    live.get_by_text("1 job is pending again; run_jobs() runs what is pending").wait_for(
+        timeout=WAIT
+    )
     table.expect("Jobs 1 to 2 of 2: failed")
     assert not live.get_by_label("Select row 2").is_checked()
     table.press("^Retry all failed 2$")

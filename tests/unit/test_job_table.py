@@ -4,112 +4,22 @@ from __future__ import annotations
 
 import builtins
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from foregsyte_kaggle import Job, JobStatus, SessionLocal, job_table
+from foregsyte_kaggle import JobStatus, job_table
 from foregsyte_kaggle.errors import InvalidArgumentError, WorkspaceError
 from foregsyte_kaggle.filters import as_statuses
-from foregsyte_kaggle.widgets import paging, table
+from foregsyte_kaggle.widgets import table
 from foregsyte_kaggle.widgets.page import PageQuery
-from foregsyte_kaggle.widgets.paging import ERROR_CHARACTERS, load_page
 from foregsyte_kaggle.workspace import Workspace
-from tests.job_tables import Published, plain_rows, seed, widgets_alive
+from tests.job_tables import Published, seed, widgets_alive
 
 pytestmark = pytest.mark.unit
 
 EVIL = "<img src=x onerror=alert(1)>"
-FILTERS = [
-    pytest.param({}, id="all"),
-    *(pytest.param({"statuses": (one,)}, id=one.value) for one in JobStatus),
-    pytest.param({"statuses": (JobStatus.pending, JobStatus.failed)}, id="two statuses"),
-    pytest.param({"pipeline_id": "ocr"}, id="pipeline"),
-    pytest.param({"source": "night"}, id="source"),
-    pytest.param(
-        {"statuses": (JobStatus.failed,), "pipeline_id": "ocr", "source": "night"}, id="everything"
-    ),
-    pytest.param({"pipeline_id": "' OR true --"}, id="quotes"),
-]
-
-
-# --- pages -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("bits", [1, 5, 14])
-@pytest.mark.parametrize("wanted", FILTERS)
-def test_pages_hold_what_plain_sql_finds(
-    memory_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], bits: int
-) -> None:
-    monkeypatch.setattr(paging, "BUCKET_BITS", bits)
-    seed(memory_workspace)
-    expected = plain_rows(memory_workspace, **wanted)
-    for size in (1, 7, 20, 100):
-        found: list[str] = []
-        page = load_page(memory_workspace.database, PageQuery(page_size=size, **wanted))
-        for number in range(1, page.pages + 1):
-            query = PageQuery(page_size=size, number=number, **wanted)
-            page = load_page(memory_workspace.database, query)
-            assert page.matching == len(expected)
-            assert page.first == (len(found) + 1 if expected else 0)
-            found += [row.input_path for row in page.rows]
-            assert page.last == len(found)
-        assert found == expected
-
-
-@pytest.mark.parametrize("wanted", FILTERS)
-def test_counts_are_of_all_statuses_under_the_other_filters(
-    memory_workspace: Workspace, wanted: dict[str, Any]
-) -> None:
-    seed(memory_workspace)
-    page = load_page(memory_workspace.database, PageQuery(**wanted))
-    others = {name: value for name, value in wanted.items() if name != "statuses"}
-    assert page.counts == {
-        status: len(plain_rows(memory_workspace, **others, statuses=(status,)))
-        for status in JobStatus
-    }
-    assert page.total == len(plain_rows(memory_workspace, **others))
-
-
-def test_page_after_the_last_is_the_last(memory_workspace: Workspace) -> None:
-    seed(memory_workspace)
-    page = load_page(memory_workspace.database, PageQuery(page_size=10, number=1_000))
-    assert page.query.number == page.pages == 6
-    assert [row.input_path for row in page.rows] == plain_rows(memory_workspace)[50:]
-
-
-def test_page_of_an_empty_ledger_has_no_rows(memory_workspace: Workspace) -> None:
-    page = load_page(memory_workspace.database, PageQuery(number=3))
-    assert (page.rows, page.total, page.matching) == ((), 0, 0)
-    assert (page.query.number, page.pages, page.first, page.last) == (1, 1, 0, 0)
-
-
-def test_job_made_by_hand_is_shown(memory_workspace: Workspace) -> None:
-    with SessionLocal() as session:
-        session.add(Job(pipeline_id="ocr", input_path="by hand.mp4"))
-        session.commit()
-    (row,) = load_page(memory_workspace.database, PageQuery()).rows
-    assert (row.input_path, row.status, row.source) == ("by hand.mp4", JobStatus.pending, None)
-    assert row.duration_seconds is None
-
-
-def test_long_values_are_cut_before_they_leave_the_ledger(memory_workspace: Workspace) -> None:
-    with SessionLocal() as session:
-        session.add(Job(pipeline_id="ocr", input_path="p" * 10_000, error_message="e" * 5_000_000))
-        session.commit()
-    (row,) = load_page(memory_workspace.database, PageQuery()).rows
-    assert row.error_message == "e" * ERROR_CHARACTERS
-    assert row.error_length == 5_000_000
-    assert row.input_path == "p" * 500 + "…"
-
-
-def test_times_of_a_row_know_that_they_are_utc(memory_workspace: Workspace) -> None:
-    seed(memory_workspace, 6)
-    row = load_page(memory_workspace.database, PageQuery()).rows[0]
-    assert row.updated_at == datetime(2026, 1, 2, tzinfo=UTC)
-    assert row.duration_seconds == 1.5
 
 
 # --- arguments -------------------------------------------------------------------------------------

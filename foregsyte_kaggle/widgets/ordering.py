@@ -1,0 +1,213 @@
+"""The orders that jobs are shown in, and any part of one, found without sorting all the jobs before it.
+
+For a page deep inside, a sample of the jobs tells two bounds that the page should lie between. How many jobs come
+before the lower one is counted, in one scan, and only those between the two are sorted. Where the sample
+misled, as counting tells, wider bounds are tried, at last none: the rows are right whatever it says.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["KEYS", "Order", "Part", "fetch_part"]
+
+#: A key and a position, which jobs come before or not.
+Bound = tuple[Any, int]
+
+#: What each of ``page.SORTS`` compares; ``$now`` is the moment of the page.
+KEYS = {
+    "registered": "jobs.position",
+    "status": "enum_code(jobs.status)",
+    "input": "jobs.input_path",
+    "pipeline": "jobs.pipeline_id",
+    "attempts": "jobs.attempts",
+    "took": "(epoch_us(CASE WHEN jobs.status = 'running' THEN $now ELSE jobs.finished_at END)"
+    " - epoch_us(jobs.started_at))",
+    "changed": "jobs.updated_at",
+}
+
+#: Jobs made by hand have no position until they are numbered; they come last.
+POSITION = f"coalesce(jobs.position, {2**63 - 1})"
+
+#: Up to so many jobs before a page are sorted with it; where there are more, bounds cost less.
+SORTED_JOBS = 1_000
+
+#: One job of so many is in the sample. It goes by a hash, since what jobs are may repeat with any period.
+SAMPLED = 100
+
+#: How far the bounds are from where the sample says, in standard deviations, one try after the other.
+SPREADS = (3.0, 10.0, math.inf)
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order of jobs: those without a key come last either way, and equal ones as they were registered.
+
+    Attributes
+    ----------
+    key : str
+        What is compared, as SQL.
+    descending : bool
+        Whether the largest key comes first.
+    backwards : bool
+        Whether all this is read from its end.
+    """
+
+    key: str
+    descending: bool = False
+    backwards: bool = False
+
+    @property
+    def falls(self) -> bool:
+        """Whether keys get smaller as it is read."""
+        return self.descending != self.backwards
+
+    def clause(self) -> str:
+        """Return what follows ORDER BY."""
+        nulls, way = ("FIRST", "DESC") if self.backwards else ("LAST", "ASC")
+        key_way = "DESC" if self.falls else "ASC"
+        return (
+            f"{self.key} {key_way} NULLS {nulls}, jobs.position {way} NULLS {nulls},"
+            f" jobs.created_at {way}, jobs.job_id {way}"
+        )
+
+    def before(self, bound: str, key: object) -> str:
+        """Return the condition that a job comes before a bound; for some that do not, it is NULL.
+
+        Parameters
+        ----------
+        bound
+            Which: its parameters are ``<bound>_key``, unless that is None, and ``<bound>_position``.
+        key
+            The bound's key.
+        """
+        lower = ">" if self.falls else "<"
+        tied = f"{POSITION} {'>' if self.backwards else '<'} ${bound}_position"
+        if key is None:
+            joined = "IS NULL AND" if self.backwards else "IS NOT NULL OR"
+            return f"({self.key} {joined} {tied})"
+        # The first comparison is one that DuckDB can skip ranges of rows by.
+        passed = (
+            f"({self.key} {lower}= ${bound}_key AND ({self.key} {lower} ${bound}_key OR {tied}))"
+        )
+        return f"({self.key} IS NULL OR {passed})" if self.backwards else passed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Which of the jobs that pass a condition.
+
+    Attributes
+    ----------
+    where : str
+        The condition on a row of ``jobs``, as SQL.
+    parameters : dict
+        The values of its parameters, and of the order's.
+    jobs : int
+        How many pass it.
+    offset, size : int
+        How many of them come before the part, and how many are in it at most.
+    costly : bool
+        Whether the condition takes longer than sorting, so that bounds help with any part.
+    """
+
+    where: str
+    parameters: dict[str, Any]
+    jobs: int
+    offset: int
+    size: int
+    costly: bool = False
+
+
+def fetch_part(
+    cursor: DuckDBPyConnection,
+    columns: Sequence[str],
+    order: Order,
+    part: Part,
+    more_parameters: dict[str, Any],
+) -> list[tuple[Any, ...]]:
+    """Return these columns of a part of the jobs, in order."""
+    size = min(part.size, part.jobs - part.offset)
+    behind = part.jobs - part.offset - size
+    # From the end that is nearer.
+    read = Order(order.key, order.descending, backwards=behind < part.offset)
+    skipped = min(part.offset, behind)
+    rows: list[tuple[Any, ...]] = []
+    for spread in SPREADS if skipped > SORTED_JOBS or part.costly else SPREADS[-1:]:
+        low, high = _guess(cursor, read, part, skipped, size, spread)
+        ahead = _count_before(cursor, read, part, low)
+        if ahead > skipped:
+            continue
+        conditions, bounds = _between(read, low, high)
+        # The other columns are read for these rows only.
+        rows = cursor.execute(
+            f"SELECT {', '.join(columns)} FROM jobs WHERE rowid IN (SELECT rowid FROM jobs"
+            f" WHERE {part.where}{conditions} ORDER BY {read.clause()}"
+            f" LIMIT {size} OFFSET {skipped - ahead}) ORDER BY {order.clause()}",
+            part.parameters | more_parameters | bounds,
+        ).fetchall()
+        if len(rows) == size:
+            break
+    return rows
+
+
+def _guess(
+    cursor: DuckDBPyConnection, order: Order, part: Part, skipped: int, size: int, spread: float
+) -> list[Bound | None]:
+    """Return two bounds that a part probably lies between; None where it is open."""
+    if math.isinf(spread):
+        return [None, None]
+    low, high = skipped / part.jobs, (skipped + size) / part.jobs
+    error = "$spread * sqrt(jobs * {0} * (1 - {0})) + 1"
+    rows = cursor.execute(
+        f"SELECT nth <= jobs * $low, key, position FROM (SELECT {order.key} AS key,"
+        f" {POSITION} AS position, count(*) OVER () AS jobs,"
+        f" row_number() OVER (ORDER BY {order.clause()}) AS nth FROM jobs"
+        f" WHERE hash(jobs.position) <= {2**64 // SAMPLED - 1}::UBIGINT AND {part.where})"
+        f" WHERE nth IN (floor(jobs * $low - ({error.format('$low')})),"
+        f" ceil(jobs * $high + {error.format('$high')}))",
+        part.parameters | {"low": low, "high": high, "spread": spread},
+    ).fetchall()
+    found = {is_low: (key, position) for is_low, key, position in rows}
+    return [found.get(True), found.get(False)]
+
+
+def _count_before(cursor: DuckDBPyConnection, order: Order, part: Part, low: Bound | None) -> int:
+    if low is None:
+        return 0
+    rows = cursor.execute(
+        f"SELECT count(*) FROM jobs WHERE {part.where} AND {order.before('low', low[0])}",
+        part.parameters | _named("low", low),
+    ).fetchall()
+    return int(rows[0][0])
+
+
+def _between(order: Order, low: Bound | None, high: Bound | None) -> tuple[str, dict[str, Any]]:
+    """Return the condition that jobs come before one bound and not before the other."""
+    conditions = ""
+    parameters: dict[str, Any] = {}
+    if low is not None:
+        conditions += f" AND {order.before('low', low[0])} IS NOT TRUE"
+        parameters |= _named("low", low)
+    if high is not None:
+        conditions += f" AND {order.before('high', high[0])}"
+        parameters |= _named("high", high)
+    if {"low_key", "high_key"} <= parameters.keys():
+        # It follows from the others, but DuckDB can skip ranges of rows by it.
+        names = ["$low_key", "$high_key"]
+        least, most = reversed(names) if order.falls else names
+        conditions += f" AND {order.key} BETWEEN {least} AND {most}"
+    return conditions, parameters
+
+
+def _named(bound: str, values: Bound) -> dict[str, Any]:
+    key, position = values
+    named = {f"{bound}_key": key, f"{bound}_position": position}
+    return {name: value for name, value in named.items() if value is not None}
