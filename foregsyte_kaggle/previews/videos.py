@@ -91,8 +91,9 @@ def _middle_frame(
         length = int(container.duration / av.time_base / unit)
     middle = start + length // 2
     found = None
-    # Some formats find no picture there that stands for itself, and are read from their start.
-    for place in dict.fromkeys([middle, start]):
+    # Some formats find no picture there that stands for itself, and are read from their start; from a
+    # second before it, since frames are decoded in another order than they are shown.
+    for place in (middle, start - int(1 / unit) if unit else start):
         with contextlib.suppress(av.FFmpegError):  # not every format can seek
             container.seek(place, stream=stream)
         found = _last_frame(container, stream, middle)
