@@ -78,7 +78,7 @@ def two_colours(pil: Pil, size: tuple[int, int] = (800, 400)) -> Any:
     return image
 
 
-def png_header(width: int, height: int) -> bytes:
+def whole_png(width: int, height: int) -> bytes:
     """Return a whole PNG file of a given size whose pixels are zeros, compressed very well."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -174,7 +174,7 @@ def test_picture_of_every_mode_is_shown(tmp_path: Path, pil: Pil, mode: str) -> 
 
 def test_bomb_is_not_decoded(tmp_path: Path, pil: Pil) -> None:
     for name, side in (("large.png", 8_000), ("warned.png", 10_000), ("refused.png", 60_000)):
-        (tmp_path / name).write_bytes(png_header(side, side))
+        (tmp_path / name).write_bytes(whole_png(side, side))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             preview = preview_input(tmp_path / name)
@@ -186,7 +186,7 @@ def test_bomb_is_told_though_somebody_took_the_guard_away(
     tmp_path: Path, pil: Pil, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pil, "MAX_IMAGE_PIXELS", None)
-    (tmp_path / "bomb.png").write_bytes(png_header(60_000, 60_000))
+    (tmp_path / "bomb.png").write_bytes(whole_png(60_000, 60_000))
     assert "60,000 by 60,000 pixels" in preview_input(tmp_path / "bomb.png").note
 
 
