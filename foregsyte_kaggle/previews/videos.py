@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["preview_video", "video_format"]
 
-#: How long decoding may take, in seconds; then the frame that it came to is shown.
-SECONDS = 2.0
+#: How long a read may take, in seconds, as from a disk far away.
+READING_SECONDS = 5.0
+
+#: How long it may go on to the middle; then the frame that it came to is shown.
+DECODING_SECONDS = 2.0
 
 #: FFmpeg's names of formats by the first bytes, so that it neither guesses nor follows a playlist.
 MAGIC = {
@@ -48,7 +53,10 @@ def preview_video(path: Path, form: str) -> Preview:
     import av
 
     # Nothing in the data may open a connection or another file.
-    settings: dict[str, Any] = {"options": {"protocol_whitelist": "file"}, "timeout": SECONDS}
+    settings: dict[str, Any] = {
+        "options": {"protocol_whitelist": "file"},
+        "timeout": READING_SECONDS,
+    }
     if int(av.__version__.partition(".")[0]) < 19:
         settings["metadata_errors"] = "replace"  # a title that is not UTF-8
     container: InputContainer = av.open(f"file:{path}", "r", format=form, **settings)
@@ -82,23 +90,48 @@ def _middle_frame(
     if not length and container.duration and unit:
         length = int(container.duration / av.time_base / unit)
     middle = start + length // 2
-    if length:
-        container.seek(middle, stream=stream)
-    until = time.monotonic() + SECONDS
     found = None
-    try:
-        for frame in container.decode(stream):
-            if found is not None and frame.pts is not None and frame.pts > middle:
-                break
-            found = frame
-            if frame.pts is None or frame.pts >= middle or time.monotonic() > until:
-                break
-    except av.FFmpegError:
-        if found is None:
-            raise
+    # Some formats find no picture there that stands for itself, and are read from their start; from a
+    # second before it, since frames are decoded in another order than they are shown.
+    for place in (middle, start - int(1 / unit) if unit else start):
+        with contextlib.suppress(av.FFmpegError):  # not every format can seek
+            container.seek(place, stream=stream)
+        found = _last_frame(container, stream, middle)
+        if found is not None:
+            break
     if found is None or found.pts is None or not unit:
         return found, None
     return found, float((found.pts - start) * unit)
+
+
+def _last_frame(container: InputContainer, stream: VideoStream, until: int) -> VideoFrame | None:
+    """Return the last frame that is shown up to a time, or else the first after it."""
+    import av
+
+    found = None
+    with contextlib.suppress(av.FFmpegError):
+        for frame in _frames(container, stream):
+            if found is None or (frame.pts is not None and frame.pts <= until):
+                found = frame
+            if frame.pts is None or frame.pts >= until:
+                break
+    return found
+
+
+def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Yield what can be decoded from here on, for as long as decoding may take."""
+    import av
+
+    until = time.monotonic() + DECODING_SECONDS
+    for packet in container.demux(stream):
+        with contextlib.suppress(av.FFmpegError):  # what is damaged is passed over
+            yield from packet.decode()
+        if time.monotonic() > until:
+            break
+    else:
+        return
+    with contextlib.suppress(av.FFmpegError):
+        yield from stream.decode(None)  # what the decoder still holds
 
 
 def _encode(frame: VideoFrame, aspect: float) -> bytes:
