@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.errors import LedgerError as LedgerError
     from foregsyte_kaggle.errors import LedgerLockedError as LedgerLockedError
     from foregsyte_kaggle.errors import LedgerVersionError as LedgerVersionError
+    from foregsyte_kaggle.errors import MissingExtraError as MissingExtraError
     from foregsyte_kaggle.errors import PipelineError as PipelineError
     from foregsyte_kaggle.errors import ResultError as ResultError
     from foregsyte_kaggle.errors import RunError as RunError
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.models import JobAttempt as JobAttempt
     from foregsyte_kaggle.models import JobStatus as JobStatus
     from foregsyte_kaggle.opening import bootstrap as bootstrap
+    from foregsyte_kaggle.plots import plot_durations as plot_durations
+    from foregsyte_kaggle.plots import plot_progress as plot_progress
     from foregsyte_kaggle.registration import Registration as Registration
     from foregsyte_kaggle.registration import register_jobs as register_jobs
     from foregsyte_kaggle.registry import pipeline as pipeline
@@ -59,6 +62,7 @@ _HOMES = {
         "LedgerError",
         "LedgerLockedError",
         "LedgerVersionError",
+        "MissingExtraError",
         "PipelineError",
         "ResultError",
         "RunError",
@@ -69,6 +73,7 @@ _HOMES = {
     "ledger": ("retry_jobs",),
     "models": ("Job", "JobAttempt", "JobStatus"),
     "opening": ("bootstrap",),
+    "plots": ("plot_durations", "plot_progress"),
     "registry": ("pipeline", "pipelines"),
     "registration": ("Registration", "register_jobs"),
     "result_rows": ("export_results", "results_frame"),

@@ -11,7 +11,8 @@
     ├── SourceError             inputs cannot be found, read or named
     ├── PipelineError           a pipeline is unknown, ambiguous or cannot be called
     ├── ResultError             what a pipeline returned cannot be stored
-    └── RunError                a run cannot start, or ended because of an error
+    ├── RunError                a run cannot start, or ended because of an error
+    └── MissingExtraError       what an extra of the package brings is not installed
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
     "LedgerError",
     "LedgerLockedError",
     "LedgerVersionError",
+    "MissingExtraError",
     "PipelineError",
     "ResultError",
     "RunError",
@@ -77,6 +79,10 @@ class ResultError(ForegsyteError, TypeError):
 
 class RunError(ForegsyteError, RuntimeError):
     """A run cannot start, or ended because of an error."""
+
+
+class MissingExtraError(ForegsyteError, ImportError):
+    """What an extra of the package brings is not installed."""
 
 
 #: So many names that there are does a message list.

@@ -174,14 +174,3 @@ def rerun_changed(connection: DuckDBPyConnection, staged: str) -> None:
         f"{RETRY} FROM {staged} WHERE {staged}.job_id = jobs.job_id"
         f" AND {staged}.changed AND jobs.status IN ('completed', 'failed')"
     ).fetchall()
-
-
-def retry_matching(database, wanted, job_ids=None):
-    where, parameters = wanted.where()
-    if not wanted.statuses:
-        where += " AND jobs.status = 'failed'"
-    if job_ids is not None:
-        where += " AND job_id IN (SELECT unnest($job_ids))"
-        parameters["job_ids"] = some(as_uuid(job_id) for job_id in job_ids)
-    with database.transaction() as connection:
-        return int(connection.execute(f"{RETRY} WHERE {where}", parameters).fetchall()[0][0])

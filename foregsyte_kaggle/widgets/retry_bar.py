@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from foregsyte_kaggle.filters import JobFilter
 from foregsyte_kaggle.models import JobStatus
@@ -48,10 +49,10 @@ class RetryBar:
         query = page.query
         chosen = tuple(one for one in query.statuses if one in FINISHED)
         statuses = chosen if query.statuses else (JobStatus.failed,)
-        within = {"pipeline_id": query.pipeline_id, "source": query.source}
+        within = JobFilter(pipeline_id=query.pipeline_id, source=query.source)
         self._selected = set(selected)
-        self._filtered = JobFilter(statuses=statuses, search=query.search, **within)
-        self._all_failed = JobFilter(statuses=(JobStatus.failed,), **within)
+        self._filtered = replace(within, statuses=statuses, search=query.search)
+        self._all_failed = replace(within, statuses=(JobStatus.failed,))
         for button, name, jobs in (
             (self.selected_button, "Retry selected", len(selected)),
             (self.filtered_button, "Retry filtered", sum(page.counts[one] for one in statuses)),

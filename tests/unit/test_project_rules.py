@@ -144,9 +144,10 @@ def project() -> dict[str, object]:
 def test_kaggle_pins_are_within_the_declared_dependencies() -> None:
     lines = (ROOT / "tests" / "kaggle" / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.lower().split("==") for line in lines if "==" in line and line[0] != "#")
-    declared = map(Requirement, project()["dependencies"])
+    extras = project()["optional-dependencies"]
+    declared = map(Requirement, [*project()["dependencies"], *extras["plot"]])
     pinned = {req: pins[req.name.lower()] for req in declared if req.name.lower() in pins}
-    assert {"duckdb", "pandas", "sqlalchemy"} <= {req.name for req in pinned}
+    assert {"duckdb", "matplotlib", "pandas", "sqlalchemy"} <= {req.name for req in pinned}
     refused = {str(req): pin for req, pin in pinned.items() if not req.specifier.contains(pin)}
     assert not refused, "Kaggle's image could not install this version of the package"
 
