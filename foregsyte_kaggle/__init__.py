@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.runner import run_jobs as run_jobs
     from foregsyte_kaggle.transfer import snapshot as snapshot
     from foregsyte_kaggle.widgets import job_table as job_table
+    from foregsyte_kaggle.widgets import run_panel as run_panel
     from foregsyte_kaggle.worker import JobContext as JobContext
     from foregsyte_kaggle.workspace import Workspace as Workspace
 
@@ -79,7 +80,7 @@ _HOMES = {
     "result_rows": ("export_results", "results_frame"),
     "runner": ("Run", "run_jobs"),
     "transfer": ("snapshot",),
-    "widgets": ("job_table",),
+    "widgets": ("job_table", "run_panel"),
     "worker": ("JobContext",),
     "workspace": ("Workspace",),
 }

@@ -33,6 +33,7 @@ from foregsyte_kaggle.executors import (
 )
 from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.recording import Ended, record_group
+from foregsyte_kaggle.runs import Load
 from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, Task, clean
 
 if TYPE_CHECKING:
@@ -206,6 +207,12 @@ class Loop:
     def holds_suspects_back(self) -> bool:
         """Whether jobs that a crash interrupted are left pending, since another run works."""
         return self._claims.holds_back
+
+    def load(self) -> Load:
+        """Return what the workers do now; may be called from anywhere."""
+        chunks, workers = list(self._in_flight.values()), self._engine.workers
+        jobs = sum(len(chunk.tasks) for chunk in chunks)
+        return Load(workers, min(len(chunks), workers), jobs)
 
     def left(self) -> int:
         """Return how many of its jobs are pending now."""

@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.runs import Run
     from foregsyte_kaggle.workspace import Workspace
 
-__all__ = ["RunThread"]
+__all__ = ["RunThread", "working_runs"]
 
 #: Jupyter kills a kernel that takes more than 5 s to end.
 EXIT_SECONDS = 4.0
 
-_working: set[Run] = set()
+#: In the order in which they began.
+_working: dict[Run, None] = {}
+
+
+def working_runs(workspace: Workspace) -> list[Run]:
+    """Return the runs that work in a workspace, the latest last."""
+    return [run for run in list(_working) if run.workspace is workspace]
 
 
 class RunThread(threading.Thread):
@@ -39,7 +45,7 @@ class RunThread(threading.Thread):
     def start(self) -> None:
         """Begin; from now on the run is one of those that work in this process."""
         self._workspace.enter(self._run.run_id)
-        _working.add(self._run)
+        _working[self._run] = None
         try:
             super().start()
         except BaseException:
@@ -82,7 +88,7 @@ class RunThread(threading.Thread):
 
     def _leave(self) -> None:
         self._workspace.leave(self._run.run_id)
-        _working.discard(self._run)
+        _working.pop(self._run, None)
 
     def _try(self, step: Callable[[], object]) -> None:
         try:

@@ -147,7 +147,7 @@ def run_jobs(
         if (extent := ledger.pending_jobs(chosen.database, selection)) is not None
     )
     total = waiting if limit is None else min(waiting, limit)
-    run = Run(pipeline_id, total)
+    run = Run(pipeline_id, total, chosen)
     run.outdated = count_outdated(chosen.database, pipeline_id, source)
     events: Events = queue.SimpleQueue()
     engine = make_engine(
@@ -169,6 +169,7 @@ def run_jobs(
         engine.add_pipeline(
             found.pipeline_id, found.target, str(chosen.outputs / found.pipeline_id)
         )
+    run.deadline = deadline
     run.time_limit = deadline.reason if deadline is not None else None
     loop = Loop(
         chosen.database,
@@ -191,7 +192,7 @@ def run_jobs(
         schemas=schemas,
         usual_seconds=_usual_seconds(chosen, pipelines) if deadline is not None else None,
     )
-    run.begin(loop.stop, loop.fractions)
+    run.begin(loop.stop, loop.fractions, loop.load)
     carry = send_off if background else attend
     carry(chosen, run, loop, engine, progress=progress)
     return run

@@ -6,14 +6,36 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from foregsyte_kaggle.notices import counted
+from foregsyte_kaggle.pace import Pace
 
 if TYPE_CHECKING:
+    from foregsyte_kaggle.deadlines import Deadline
     from foregsyte_kaggle.recording import Ended
+    from foregsyte_kaggle.workspace import Workspace
 
-__all__ = ["Run"]
+__all__ = ["Failure", "Load", "Run"]
+
+RECENT_FAILURES = 5
+
+
+class Load(NamedTuple):
+    """What its workers do now."""
+
+    workers: int = 0
+    busy: int = 0
+    jobs: int = 0
+    """With those that wait in a chunk or are in a batch."""
+
+
+class Failure(NamedTuple):
+    """A job that failed for good."""
+
+    job_id: str
+    kind: str
+    message: str
 
 
 class Run:
@@ -44,8 +66,11 @@ class Run:
         registered first.
     """
 
-    def __init__(self, pipeline_id: str | None, total: int) -> None:
+    def __init__(
+        self, pipeline_id: str | None, total: int, workspace: Workspace | None = None
+    ) -> None:
         self.run_id = uuid.uuid4()
+        self.workspace = workspace
         self.pipeline_id = pipeline_id
         self.total = total
         self.completed = 0
@@ -59,6 +84,16 @@ class Run:
         self.failures: dict[str, tuple[int, str]] = {}
         self.time_limit: str | None = None
         """What its time limit follows from."""
+        self.deadline: Deadline | None = None
+        self.recent_failures: tuple[Failure, ...] = ()
+        """The last few, newest last."""
+        self.retried = 0
+        """Of those counted as failed, how many are not failed any more, but were made pending again."""
+        self.is_stopping = False
+        """Whether somebody asked it to stop."""
+        self._retried_before_end = 0
+        self._pace = Pace()
+        self._load: Callable[[], Load] = Load
         self._fractions: Mapping[int, float] = {}
         self._first_failed: dict[str, int] = {}
         self._began = time.monotonic()
@@ -118,15 +153,21 @@ class Run:
 
     def ask_to_stop(self) -> None:
         """Make it end soon, without waiting; may be called from anywhere, also a signal handler."""
+        self.is_stopping = True
         self._halt()
 
     def wait_quietly(self, seconds: float) -> None:
         """Wait up to so many seconds for its end, whatever that was."""
         self._over.wait(seconds)
 
-    def begin(self, halt: Callable[[], None], fractions: Mapping[int, float]) -> None:
-        """Note what stops it, and where it tells how far jobs are that run now, by position."""
-        self._halt, self._fractions = halt, fractions
+    def begin(
+        self,
+        halt: Callable[[], None],
+        fractions: Mapping[int, float],
+        load: Callable[[], Load] = Load,
+    ) -> None:
+        """Note what stops it, where it tells how far jobs are by position, and what its workers do."""
+        self._halt, self._fractions, self._load = halt, fractions, load
 
     def be_watched(self, watcher: threading.Thread) -> None:
         """Note the thread that tells how it ended, so that whoever waits comes after that."""
@@ -140,6 +181,7 @@ class Run:
     def end(self, ended_by: str, error: BaseException | None = None) -> None:
         """Note that it is over."""
         self.ended_by, self.error = ended_by, error
+        self._retried_before_end = self.retried
         self._took = time.monotonic() - self._began
         self._over.set()
 
@@ -147,6 +189,26 @@ class Run:
     def jobs_per_second(self) -> float:
         """Finished jobs a second, over the whole run."""
         return (self.completed + self.failed) / self.seconds if self.seconds else 0.0
+
+    @property
+    def recent_jobs_per_second(self) -> float:
+        """Finished jobs a second, over about the last ten seconds."""
+        return self._pace.per_second(self.completed + self.failed)
+
+    @property
+    def load(self) -> Load:
+        """What its workers do now; nothing when it is over."""
+        return self._load() if self.is_running else Load(self._load().workers)
+
+    @property
+    def pending(self) -> int:
+        """How many of its jobs wait, with those that failed in it and were made pending again."""
+        ended = self.completed + self.failed - self.retried
+        waiting = max(0, self.total - ended - self.load.jobs)
+        if self.is_running or self.ended_by == "error":
+            return waiting
+        # What another run did meanwhile waits no more.
+        return min(waiting, self.left + self.retried - self._retried_before_end)
 
     def summary(self) -> list[str]:
         """Return what happened: one line for the run, and one for each kind of failure."""
@@ -184,6 +246,7 @@ class Run:
 
     def note(self, written: list[Ended]) -> None:
         """Count what was recorded."""
+        failed = []
         for ended in written:
             if not ended.final:
                 continue
@@ -191,6 +254,7 @@ class Run:
                 self.completed += 1
                 continue
             self.failed += 1
+            failed.append(ended)
             kind = ended.outcome.error_type or ended.outcome.outcome
             count, message = self.failures.get(kind, (0, ""))
             # Not the first to fail, which differs from run to run.
@@ -198,7 +262,16 @@ class Run:
                 self._first_failed[kind] = ended.outcome.position
                 message = ended.outcome.error_message or ""
             self.failures[kind] = (count + 1, message)
+        self._pace.note(self.completed + self.failed)
+        if failed:
+            recent = [_as_failure(ended) for ended in failed[-RECENT_FAILURES:]]
+            self.recent_failures = (*self.recent_failures, *recent)[-RECENT_FAILURES:]
 
     def __repr__(self) -> str:
         state = self.ended_by or "working"
         return f"<Run {self.label}: {self.completed:,} completed, {self.failed:,} failed, {state}>"
+
+
+def _as_failure(ended: Ended) -> Failure:
+    outcome = ended.outcome
+    return Failure(ended.job_id, outcome.error_type or outcome.outcome, outcome.error_message or "")

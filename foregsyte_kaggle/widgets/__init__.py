@@ -1,5 +1,6 @@
-"""The job table. The only place that imports ipywidgets, and only where one is shown."""
+"""The job table and the run panel. The only place that imports ipywidgets, and only where one is shown."""
 
+from foregsyte_kaggle.widgets.panel import RunPanel, run_panel
 from foregsyte_kaggle.widgets.table import JobTable, job_table
 
-__all__ = ["JobTable", "job_table"]
+__all__ = ["JobTable", "RunPanel", "job_table", "run_panel"]

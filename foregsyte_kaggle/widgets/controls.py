@@ -10,16 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets
-
 from foregsyte_kaggle.filters import JobFilter
 from foregsyte_kaggle.notices import counted
+from foregsyte_kaggle.widgets import parts
 from foregsyte_kaggle.widgets.choices import Choices
 from foregsyte_kaggle.widgets.filter_bar import FilterBar
 from foregsyte_kaggle.widgets.html import caption_to_html, message_to_html, style_to_html
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery
 from foregsyte_kaggle.widgets.pager import Pager
-from foregsyte_kaggle.widgets.parts import as_message, close_all, has_comm, layout
 from foregsyte_kaggle.widgets.retry_bar import RetryBar
 from foregsyte_kaggle.widgets.rows import Rows
 
@@ -68,27 +66,23 @@ class JobControls:
         self.rows = Rows(self.show, self._select, self._describe)
         self.pager = Pager(page.query.page_size, self.show)
         self.retries = RetryBar(self._retry)
-        self.message = ipywidgets.HTML()
-        self.caption = ipywidgets.HTML()
-        style = ipywidgets.HTML(style_to_html(), layout=layout(display="none"))
-        self.root = ipywidgets.VBox(
-            (
-                style,
-                self.filters.root,
-                self.message,
-                self.caption,
-                self.rows.root,
-                self.pager.root,
-                self.retries.root,
-            ),
-            layout=layout(width="100%", overflow="visible"),
+        self.message = parts.html()
+        self.caption = parts.html()
+        self.root = parts.column(
+            parts.html(style_to_html(), display="none"),
+            self.filters.root,
+            self.message,
+            self.caption,
+            self.rows.root,
+            self.pager.root,
+            self.retries.root,
         ).add_class("fk-live")
         self._guarded(lambda: self._fill(page, offer=True))
 
     @property
     def has_comm(self) -> bool:
         """Whether there is a front end's channel to talk to."""
-        return has_comm(self.root)
+        return parts.has_comm(self.root)
 
     def show(self, query: PageQuery) -> None:
         """Load and show a page; on an error show that instead."""
@@ -113,7 +107,7 @@ class JobControls:
         """Remove the views and close every comm."""
         with self._lock:
             self.rows.close()
-            close_all(self.root)
+            parts.close_all(self.root)
 
     def _show(self, page: JobPage) -> None:
         self.message.value = ""
@@ -139,7 +133,7 @@ class JobControls:
         try:
             return self._jobs.describe(job_id)
         except Exception as error:  # noqa: BLE001 - the row stays, and tells
-            return message_to_html(*as_message("The job could not be read", error))
+            return message_to_html(*parts.as_message("The job could not be read", error))
 
     def _retry(self, wanted: JobFilter, job_ids: set[str] | None) -> None:
         def retry() -> None:
@@ -159,6 +153,8 @@ class JobControls:
         try:
             step()
         except Exception as error:  # noqa: BLE001
-            self.message.value = message_to_html(*as_message("The table could not be read", error))
+            self.message.value = message_to_html(
+                *parts.as_message("The table could not be read", error)
+            )
             self.filters.fill(self.page)
             self.pager.fill(self.page)

@@ -9,17 +9,9 @@ from typing import Any
 import ipywidgets
 
 from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.widgets import parts
 from foregsyte_kaggle.widgets.choices import Choices
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery
-from foregsyte_kaggle.widgets.parts import (
-    Part,
-    in_a_row,
-    labelled,
-    layout,
-    make_button,
-    make_chip,
-    set_shown,
-)
 from foregsyte_kaggle.widgets.words import cut, visible
 
 __all__ = ["FilterBar"]
@@ -28,7 +20,7 @@ __all__ = ["FilterBar"]
 NAME_CHARACTERS = 60
 
 
-class FilterBar(Part):
+class FilterBar(parts.Part):
     """Status chips with counts, pipeline, source and search.
 
     Parameters
@@ -41,26 +33,23 @@ class FilterBar(Part):
         super().__init__()
         self._ask = ask
         self._query = PageQuery()
-        self.all_chip = make_chip("all", "Show jobs of every status")
+        self.all_chip = parts.chip("all", "Show jobs of every status")
         self.chips = {
-            status: make_chip(status.value, f"Show or hide {status.value} jobs")
+            status: parts.chip(status.value, f"Show or hide {status.value} jobs")
             for status in JobStatus
         }
-        self.refresh_button = make_button("Refresh", "Read the ledger again")
+        self.refresh_button = parts.button("Refresh", "Read the ledger again")
         self.search_box = ipywidgets.Text(
             placeholder="path or error, then Enter",
             description="Search",
             continuous_update=False,
-            **labelled("300px"),
+            **parts.labelled("300px"),
         )
-        self.pipeline_list = ipywidgets.Dropdown(description="Pipeline", **labelled("220px"))
-        self.source_list = ipywidgets.Dropdown(description="Source", **labelled("220px"))
-        self.root = ipywidgets.VBox(
-            (
-                in_a_row(self.all_chip, *self.chips.values(), self.refresh_button),
-                in_a_row(self.search_box, self.pipeline_list, self.source_list),
-            ),
-            layout=layout(width="100%", overflow="visible"),
+        self.pipeline_list = ipywidgets.Dropdown(description="Pipeline", **parts.labelled("220px"))
+        self.source_list = ipywidgets.Dropdown(description="Source", **parts.labelled("220px"))
+        self.root = parts.column(
+            parts.row(self.all_chip, *self.chips.values(), self.refresh_button),
+            parts.row(self.search_box, self.pipeline_list, self.source_list),
         )
         self.all_chip.observe(self._on_all, "value")
         for status, chip in self.chips.items():
@@ -85,7 +74,7 @@ class FilterBar(Part):
                 if box.options != options:
                     box.options = options
                     box.value = asked
-                set_shown(box, shown=len(known) > 1)
+                parts.set_shown(box, shown=len(known) > 1)
 
     def fill(self, page: JobPage) -> None:
         """Set every control to what the page says."""

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import ipywidgets
 
+from foregsyte_kaggle.widgets import parts
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery
-from foregsyte_kaggle.widgets.parts import Part, in_a_row, labelled, make_button
 
 __all__ = ["Pager"]
 
 PAGE_SIZES = (10, 20, 50, 100)
 
 
-class Pager(Part):
+class Pager(parts.Part):
     """Back, forward, a page's number and the page size.
 
     Parameters
@@ -30,19 +30,19 @@ class Pager(Part):
         super().__init__()
         self._ask = ask
         self._page: JobPage | None = None
-        self.back_button = make_button("Back", "Previous page")
-        self.forward_button = make_button("Forward", "Next page")
+        self.back_button = parts.button("Back", "Previous page")
+        self.forward_button = parts.button("Forward", "Next page")
         self.number_box = ipywidgets.BoundedIntText(
-            value=1, min=1, max=1, description="Page", **labelled("120px")
+            value=1, min=1, max=1, description="Page", **parts.labelled("120px")
         )
         self.pages_label = ipywidgets.Label()
         self.size_box = ipywidgets.Dropdown(
             options=sorted({*PAGE_SIZES, page_size}),
             value=page_size,
             description="Rows a page",
-            **labelled("150px"),
+            **parts.labelled("150px"),
         )
-        self.root = in_a_row(
+        self.root = parts.row(
             self.back_button, self.number_box, self.pages_label, self.forward_button, self.size_box
         )
         self.number_box.observe(self._on_number, "value")

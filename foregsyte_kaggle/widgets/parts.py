@@ -15,14 +15,15 @@ from foregsyte_kaggle.errors import ForegsyteError
 __all__ = [
     "Part",
     "as_message",
+    "button",
+    "chip",
     "close_all",
+    "column",
     "has_comm",
-    "in_a_row",
+    "html",
     "labelled",
     "layout",
-    "make_button",
-    "make_chip",
-    "say_tooltip",
+    "row",
     "set_shown",
 ]
 
@@ -54,28 +55,32 @@ def labelled(width: str) -> dict[str, Any]:
     return {"style": {"description_width": "initial"}, "layout": layout(width=width)}
 
 
-def in_a_row(*children: Any) -> Any:
+def row(*children: Any) -> Any:
     """Return a box whose children stand side by side, and go on below where there is no room."""
     return ipywidgets.HBox(
         children, layout=layout(flex_flow="row wrap", align_items="center", width="100%")
     )
 
 
-def make_button(name: str, tooltip: str) -> Any:
+def column(*children: Any) -> Any:
+    """Return a box whose children stand below each other."""
+    return ipywidgets.VBox(children, layout=layout(width="100%", overflow="visible"))
+
+
+def html(value: str = "", **look: str) -> Any:
+    """Return a widget that shows HTML."""
+    return ipywidgets.HTML(value, layout=layout(**look))
+
+
+def button(name: str, tooltip: str) -> Any:
     """Return a button as wide as its name."""
     return ipywidgets.Button(description=name, tooltip=tooltip, layout=layout(width="auto"))
 
 
-def make_chip(name: str, tooltip: str) -> Any:
+def chip(name: str, tooltip: str) -> Any:
     """Return a button that stays pressed, with a dot in the colour of the status it is named for."""
-    chip = ipywidgets.ToggleButton(description=name, tooltip=tooltip, layout=layout(width="auto"))
-    chip.add_class("fk-chip").add_class(f"fk-{name}")
-    return chip
-
-
-def say_tooltip(widget: Any, text: str) -> None:
-    """Set what is shown when the pointer rests; before ipywidgets 8 the trait has another name."""
-    setattr(widget, "tooltip" if widget.has_trait("tooltip") else "description_tooltip", text)
+    made = ipywidgets.ToggleButton(description=name, tooltip=tooltip, layout=layout(width="auto"))
+    return made.add_class("fk-chip").add_class(f"fk-{name}")
 
 
 def set_shown(widget: Any, *, shown: bool) -> None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from foregsyte_kaggle.filters import JobFilter
 from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.widgets import parts
 from foregsyte_kaggle.widgets.page import JobPage
-from foregsyte_kaggle.widgets.parts import in_a_row, make_button
 
 __all__ = ["RetryBar"]
 
@@ -29,15 +29,15 @@ class RetryBar:
         self._retry = retry
         self._selected: set[str] = set()
         self._filtered = self._all_failed = JobFilter(statuses=(JobStatus.failed,))
-        self.selected_button = make_button("", "Make the jobs with a tick pending again")
-        self.filtered_button = make_button(
+        self.selected_button = parts.button("", "Make the jobs with a tick pending again")
+        self.filtered_button = parts.button(
             "",
             "Make the failed jobs of all pages pending again; completed ones too if their chip is pressed",
         )
-        self.failed_button = make_button(
+        self.failed_button = parts.button(
             "", "Make all failed jobs of this pipeline and source pending again"
         )
-        self.root = in_a_row(self.selected_button, self.filtered_button, self.failed_button)
+        self.root = parts.row(self.selected_button, self.filtered_button, self.failed_button)
         self.selected_button.on_click(
             lambda _: self._retry(JobFilter(statuses=FINISHED), set(self._selected))
         )

@@ -8,9 +8,9 @@ from typing import Any
 
 import ipywidgets
 
+from foregsyte_kaggle.widgets import parts
 from foregsyte_kaggle.widgets.cells import HEADINGS, row_to_html
 from foregsyte_kaggle.widgets.page import JobPage, JobRow, PageQuery
-from foregsyte_kaggle.widgets.parts import Part, layout
 from foregsyte_kaggle.widgets.retry_bar import FINISHED
 
 __all__ = ["Rows"]
@@ -23,10 +23,10 @@ class _Shared:
     """Layouts and styles that all rows share, since each has a comm of its own."""
 
     def __init__(self) -> None:
-        self.narrow = layout(width="26px")
-        self.cells = layout(width="auto", overflow="hidden")
-        self.shown = layout(width="auto", overflow="hidden")
-        self.hidden = layout(display="none")
+        self.narrow = parts.layout(width="26px")
+        self.cells = parts.layout(width="auto", overflow="hidden")
+        self.shown = parts.layout(width="auto", overflow="hidden")
+        self.hidden = parts.layout(display="none")
         self._styles: dict[type, Any] = {}
 
     def make(self, kind: type, look: Any, **kwargs: Any) -> Any:
@@ -59,7 +59,7 @@ class _Line:
         self.widgets = (self.tick, self.opener, self.cells, self.details)
 
 
-class Rows(Part):
+class Rows(parts.Part):
     """Headings, and for each job of the page a tick, a button that opens it, its cells and its details.
 
     Parameters
@@ -100,7 +100,7 @@ class Rows(Part):
         self._heads = ipywidgets.GridBox(tuple(self.headings.values()), layout=shared.cells)
         self._heads.add_class("fk-columns").add_class("fk-heads")
         self.root = ipywidgets.GridBox(
-            layout=layout(width="100%", grid_template_columns="26px 26px minmax(0, 1fr)")
+            layout=parts.layout(width="100%", grid_template_columns="26px 26px minmax(0, 1fr)")
         ).add_class("fk-rows")
         self.tick_all.observe(self._on_tick_all, "value")
         for sort, button in self.headings.items():
