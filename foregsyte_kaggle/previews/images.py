@@ -8,7 +8,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.previews.preview import MOST_PIXELS, SIDE, Preview, as_data_uri, in_bytes
+from foregsyte_kaggle.previews.preview import (
+    MOST_PIXELS,
+    SIDE,
+    Preview,
+    TimedFile,
+    as_data_uri,
+    in_bytes,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,7 +26,7 @@ __all__ = ["image_type", "preview_image"]
 PLAIN_BYTES = 300_000
 
 #: Some formats are read into memory as a whole, so a larger file is not looked into.
-MOST_BYTES = 200_000_000
+MOST_BYTES = 100_000_000
 
 #: The formats that Pillow is let try; not PostScript, for which it starts a program.
 MAGIC = {
@@ -66,10 +73,12 @@ def preview_image(path: Path, kind: str, size: int) -> Preview:
     if size > MOST_BYTES:
         return Preview(note=f"The image ({in_bytes(size)}) is too large for a preview.")
     with warnings.catch_warnings(), contextlib.ExitStack() as stack:
-        # Whether it is too large is asked below, by a limit that no other code changes.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # What is wrong with the file is no concern of who looks at it; whether it is too large is asked
+        # below, by a limit that no other code changes.
+        warnings.simplefilter("ignore")
+        file = stack.enter_context(TimedFile(path))
         try:
-            image = stack.enter_context(Image.open(path, formats=[kind.partition("/")[2].upper()]))
+            image = stack.enter_context(Image.open(file, formats=[kind.partition("/")[2].upper()]))
         except Image.DecompressionBombError:
             return Preview(note=f"The image ({in_bytes(size)}) has too many pixels for a preview.")
         width, height = image.size

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 __all__ = [
@@ -11,6 +14,7 @@ __all__ = [
     "MOST_PIXELS",
     "SIDE",
     "Preview",
+    "TimedFile",
     "as_data_uri",
     "cut_cell",
     "in_bytes",
@@ -21,6 +25,9 @@ SIDE = 320
 
 #: Larger pictures are not decoded: each pixel takes up to 4 bytes of memory.
 MOST_PIXELS = 50_000_000
+
+#: How long a file may be read, in seconds: it may be far away, or made to take long.
+SECONDS = 5.0
 
 #: Characters of a cell of a table.
 CELL_CHARACTERS = 200
@@ -52,6 +59,20 @@ class Preview:
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str | None, ...], ...] = ()
     note: str = ""
+
+
+class TimedFile(io.FileIO):
+    """A file to read that seems to end once its time is over, whoever reads it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "rb")
+        self._until = time.monotonic() + SECONDS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes, as any file does."""
+        if time.monotonic() > self._until:
+            return b""
+        return super().read(-1 if size is None else size) or b""
 
 
 def as_data_uri(mime_type: str, data: bytes) -> str:

@@ -8,7 +8,7 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foregsyte_kaggle.previews.preview import Preview, cut_cell, in_bytes
+from foregsyte_kaggle.previews.preview import Preview, TimedFile, cut_cell, in_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,7 +91,10 @@ def preview_parquet(path: Path, size: int) -> Preview:
     import pyarrow.parquet as pq
 
     # A buffer, or a column would be read to the end of its group of rows.
-    with pq.ParquetFile(path, buffer_size=64 * 1024, pre_buffer=False) as file:
+    with (
+        TimedFile(path) as timed,
+        pq.ParquetFile(timed, buffer_size=64 * 1024, pre_buffer=False) as file,
+    ):
         names = file.schema_arrow.names
         kinds = {field.name: str(field.type) for field in file.schema_arrow}
         total = file.metadata.num_rows

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foregsyte_kaggle.previews.preview import MOST_PIXELS, SIDE, Preview, as_data_uri
+from foregsyte_kaggle.previews.preview import MOST_PIXELS, SIDE, Preview, TimedFile, as_data_uri
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["preview_video", "video_format"]
 
-#: How long a read may take, in seconds, as from a disk far away.
-READING_SECONDS = 5.0
-
-#: How long it may go on to the middle; then the frame that it came to is shown.
+#: How long it may go on to the middle, in seconds; then the frame that it came to is shown.
 DECODING_SECONDS = 2.0
 
 #: FFmpeg's names of formats by the first bytes, so that it neither guesses nor follows a playlist.
@@ -53,14 +50,10 @@ def preview_video(path: Path, form: str) -> Preview:
     import av
 
     # Nothing in the data may open a connection or another file.
-    settings: dict[str, Any] = {
-        "options": {"protocol_whitelist": "file"},
-        "timeout": READING_SECONDS,
-    }
+    settings: dict[str, Any] = {"options": {"protocol_whitelist": "file"}}
     if int(av.__version__.partition(".")[0]) < 19:
         settings["metadata_errors"] = "replace"  # a title that is not UTF-8
-    container: InputContainer = av.open(f"file:{path}", "r", format=form, **settings)
-    with container:
+    with TimedFile(path) as file, av.open(file, "r", format=form, **settings) as container:
         videos = container.streams.video
         if not videos or videos[0].codec_context is None:
             return Preview(note="There is no video in the file that PyAV can read.")

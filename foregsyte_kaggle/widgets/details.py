@@ -159,10 +159,12 @@ def _result(
             return None
         shown = names[:RESULT_COLUMNS]
         table = table_name(pipeline_id)
-        cells = ", ".join(f"left({quote(name)}::VARCHAR, {CELL_CHARACTERS})" for name in shown)
+        columns = ", ".join(map(quote, shown))
+        cells = ", ".join(_cell(quote(name)) for name in shown)
         total = _count(cursor, table, job)
         rows = cursor.execute(
-            f"SELECT {cells} FROM {table} WHERE {JOB_COLUMN} = $job_id ORDER BY rowid LIMIT {RESULT_ROWS}",
+            f"SELECT {cells} FROM (SELECT {columns} FROM {table} WHERE {JOB_COLUMN} = $job_id"
+            f" ORDER BY rowid LIMIT {RESULT_ROWS})",
             job,
         ).fetchall()
     except duckdb.Error:
@@ -195,6 +197,14 @@ def _rows(
 def _count(cursor: DuckDBPyConnection, table: str, job: dict[str, Any]) -> int:
     found = cursor.execute(f"SELECT count(*) FROM {table} WHERE job_id = $job_id", job)
     return int(found.fetchall()[0][0])
+
+
+def _cell(column: str) -> str:
+    text = f"{column}::VARCHAR"
+    return (
+        f"CASE WHEN length({text}) > {CELL_CHARACTERS}"
+        f" THEN left({text}, {CELL_CHARACTERS - 1}) || '…' ELSE {text} END"
+    )
 
 
 def _name(column: str) -> str:

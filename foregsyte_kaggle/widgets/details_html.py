@@ -94,16 +94,14 @@ def _cell(value: str | None) -> str:
 def _params(params: Cut) -> str:
     try:
         values = json.loads(params.shown) if params.length else {}
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict):  # cut, or written by hand
+        pairs = [(name, json.dumps(value, ensure_ascii=False)) for name, value in values.items()]
+    except (ValueError, AttributeError, RecursionError):  # cut, or written by hand
         return _section("Params", preformatted(params.shown), _how_much("first", params))
-    if not values:
+    if not pairs:
         return _section("Params", '<p class="fk-dim">None.</p>')
     listed = "".join(
-        f"<dt><bdi>{text(name)}</bdi></dt>"
-        f"<dd><code><bdi>{text(json.dumps(value, ensure_ascii=False))}</bdi></code></dd>"
-        for name, value in values.items()
+        f"<dt><bdi>{text(name)}</bdi></dt><dd><code><bdi>{text(value)}</bdi></code></dd>"
+        for name, value in pairs
     )
     return _section("Params", f'<dl class="fk-params">{listed}</dl>')
 

@@ -140,7 +140,7 @@ def test_completed_job_has_its_result_and_what_its_input_looks_like(
     assert details.created_at.tzinfo is UTC
     assert details.result == ResultDetails(
         columns=("frame", "text", "none"),
-        rows=tuple((str(frame), "x" * 200, None) for frame in range(5)),
+        rows=tuple((str(frame), "x" * 199 + "…", None) for frame in range(5)),
         total_columns=3,
         total_rows=7,
     )
@@ -457,6 +457,13 @@ def test_params_are_listed_and_told_where_there_are_none() -> None:
     assert 'threshold0.25labels["goal"]' in page.text
     for params in (Cut(), Cut("{}", 2)):
         assert "ParamsNone." in Page(html_with(params=params)).text
+
+
+@pytest.mark.parametrize(
+    "shown", ["[1]", "7", "{'a'}", "[" * 9_000], ids=["list", "number", "no JSON", "deep"]
+)
+def test_params_that_are_no_object_are_shown_as_they_are(shown: str) -> None:
+    assert shown in Page(html_with(params=Cut(shown, len(shown)))).text
 
 
 def test_params_that_are_cut_are_shown_as_they_are() -> None:

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 from foregsyte_kaggle.previews import Preview, in_bytes, preview_input, tables, videos
+from foregsyte_kaggle.previews import preview as shared
 from foregsyte_kaggle.previews.images import PLAIN_BYTES
 
 pytestmark = pytest.mark.unit
@@ -317,6 +318,18 @@ def test_video_that_takes_long_shows_the_frame_it_came_to(
 ) -> None:
     monkeypatch.setattr(videos, "DECODING_SECONDS", -1)
     assert preview_input(TINY_MP4).note == "A frame of 160 by 120 pixels, at 0.0 s."
+
+
+def test_reading_ends_when_its_time_is_over(
+    tmp_path: Path, av: Any, pil: Pil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_colours(pil).save(tmp_path / "a.jpg")
+    pd.DataFrame({"id": [1]}).to_parquet(tmp_path / "a.parquet")
+    monkeypatch.setattr(shared, "SECONDS", -1)
+    for path in (TINY_MP4, tmp_path / "a.jpg", tmp_path / "a.parquet"):
+        preview = preview_input(path)
+        assert preview.kind == "none"
+        assert " cannot be shown: " in preview.note
 
 
 def test_song_has_no_picture(tmp_path: Path, av: Any) -> None:
