@@ -108,16 +108,12 @@ def check_pipeline(database: Database, pipeline_id: str | None) -> None:
     check_text("pipeline_id", pipeline_id, "text, or None for all")
     if pipeline_id in known_pipelines():
         return
-    with database.reading() as cursor:
-        if cursor.execute(
-            "SELECT 1 FROM jobs WHERE pipeline_id = $name LIMIT 1", {"name": pipeline_id}
-        ).fetchall():
-            return
-        used = cursor.execute("SELECT DISTINCT pipeline_id FROM jobs").fetchall()
-    known = known_names(pipeline_id, {*known_pipelines(), *(name for (name,) in used)})
-    raise PipelineError(
-        f"there is no pipeline {pipeline_id!r}, neither registered nor in this ledger.{known}"
-    )
+    used = _known_instead_of(database, pipeline_id, {"jobs": "pipeline_id"})
+    if used is not None:
+        known = known_names(pipeline_id, {*known_pipelines(), *used})
+        raise PipelineError(
+            f"there is no pipeline {pipeline_id!r}, neither registered nor in this ledger.{known}"
+        )
 
 
 def check_source(database: Database, source: str | None) -> None:
@@ -133,17 +129,26 @@ def check_source(database: Database, source: str | None) -> None:
     if source is None:
         return
     check_text("source", source, "text, or None for all")
+    used = _known_instead_of(database, source, {"sources": "name", "jobs": "source"})
+    if used is not None:
+        known = known_names(source, used)
+        raise SourceError(f"no source is named {source!r} in this ledger.{known}")
+
+
+def _known_instead_of(database: Database, name: str, columns: dict[str, str]) -> set[str] | None:
+    """Return the names in one column of each of these tables, or None where ``name`` is one of them."""
     with database.reading() as cursor:
-        for table, column in (("sources", "name"), ("jobs", "source")):
-            if cursor.execute(
-                f"SELECT 1 FROM {table} WHERE {column} = $name LIMIT 1", {"name": source}
-            ).fetchall():
-                return
-        used = cursor.execute(
-            "SELECT name FROM sources UNION SELECT source FROM jobs WHERE source IS NOT NULL"
-        ).fetchall()
-    known = known_names(source, [name for (name,) in used])
-    raise SourceError(f"no source is named {source!r} in this ledger.{known}")
+        for table, column in columns.items():
+            # Found in the first rows as a rule, where listing them all would read all jobs.
+            query = f"SELECT 1 FROM {table} WHERE {column} = $name LIMIT 1"
+            if cursor.execute(query, {"name": name}).fetchall():
+                return None
+        return {
+            found
+            for table, column in columns.items()
+            for (found,) in cursor.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall()
+            if found is not None
+        }
 
 
 def check_limit(limit: int | None) -> None:

@@ -54,7 +54,7 @@ ALLOWED_MOVES = frozenset(
         (JobStatus.pending, JobStatus.running),  # claim
         (JobStatus.running, JobStatus.completed),  # record
         (JobStatus.running, JobStatus.failed),  # record
-        (JobStatus.running, JobStatus.pending),  # release, recovery, another attempt
+        (JobStatus.running, JobStatus.pending),  # end of its run, recovery
         (JobStatus.failed, JobStatus.pending),  # retry, changed input
         (JobStatus.completed, JobStatus.pending),  # explicit retry, changed input
     }

@@ -189,7 +189,8 @@ def _store(
     added, changed = table.num_rows, 0
     with arrow_view(connection, "incoming", table):
         has_jobs = connection.execute(
-            "SELECT 1 FROM jobs WHERE pipeline_id = $pipeline_id AND source = $source LIMIT 1",
+            "SELECT 1 FROM jobs WHERE pipeline_id = $pipeline_id AND (source = $source OR source IS NULL)"
+            " LIMIT 1",
             names,
         ).fetchall()
         if has_jobs:
@@ -197,9 +198,10 @@ def _store(
                 f"""
                 CREATE OR REPLACE TEMP TABLE staged AS
                 SELECT identified.*, jobs.job_id IS NULL AS is_new,
-                       coalesce(jobs.input_size <> size, false) AS changed
+                       coalesce(jobs.input_size <> size, false) AS changed,
+                       NOT is_new AND jobs.source IS NULL AS forgotten
                 FROM ({identified}) AS identified LEFT JOIN jobs USING (job_id)
-                WHERE is_new OR changed
+                WHERE is_new OR changed OR forgotten
                 """,
                 identifying,
             ).fetchall()
@@ -214,9 +216,18 @@ def _store(
 def _apply(
     connection: DuckDBPyConnection, names: dict[str, str], *, rerun: bool
 ) -> tuple[int, int]:
-    """Add the staged inputs that are new, and settle those that changed; return how many."""
+    """Add the staged inputs that are new, and settle those that changed; return how many.
+
+    Jobs whose source was forgotten learn it again.
+    """
     numbered = "SELECT *, row_number() OVER (ORDER BY number) AS nth FROM staged WHERE is_new"
     added = connection.execute(f"{INSERT} FROM ({numbered}) ORDER BY nth", names).fetchall()[0][0]
+    # An older revision has no columns for these, so a downgrade took them; the id says whose they are.
+    connection.execute(
+        "UPDATE jobs SET source = $source, params = nullif(staged.params, '{}'), input_size = staged.size"
+        " FROM staged WHERE staged.job_id = jobs.job_id AND staged.forgotten",
+        {"source": names["source"]},
+    ).fetchall()
     changed = connection.execute("SELECT count(*) FROM staged WHERE changed").fetchall()[0][0]
     if changed:
         if rerun:

@@ -35,6 +35,9 @@ FORMATS = {
     ".csv.gz": "FORMAT csv, HEADER, COMPRESSION gzip",
 }
 
+#: What a cell begins with that a spreadsheet takes for a formula, as OWASP lists it under CSV injection.
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
 #: Types of a result that other programs do not read from a Parquet file, or not exactly.
 TEXT_IN_PARQUET = {"UUID", "JSON", "INTERVAL", "HUGEINT", "UHUGEINT", "BIT", "TIME WITH TIME ZONE"}
 
@@ -90,7 +93,11 @@ def results_frame(
 
 
 def export_results(
-    pipeline_id: str, path: str | os.PathLike[str], *, workspace: Workspace | None = None
+    pipeline_id: str,
+    path: str | os.PathLike[str],
+    *,
+    escape_formulas: bool = True,
+    workspace: Workspace | None = None,
 ) -> Path:
     """Write what ``results_frame`` returns to one Parquet or CSV file, without holding it in memory.
 
@@ -104,6 +111,11 @@ def export_results(
     path
         The file: ``.parquet``, ``.csv`` or ``.csv.gz``. It appears whole or not at all, and replaces one
         that exists; its folder must exist.
+    escape_formulas
+        Whether a text in a CSV file, or the name of a column, that begins with ``=``, ``+``, ``-``, ``@``, a tab
+        or a carriage return gets an apostrophe before it, since a spreadsheet would take it for a formula and
+        run it. Numbers, times, durations and lists stay as they are, and so does all of a Parquet file. False
+        writes every text as it is, for programs that read it back.
     workspace
         The active one by default.
 
@@ -117,7 +129,7 @@ def export_results(
     PipelineError
         If there is no such pipeline, neither registered nor in the ledger.
     InvalidArgumentError
-        If ``path`` is no path, ends otherwise, or its folder does not exist.
+        If ``path`` is no path, ends otherwise, or its folder does not exist; or ``escape_formulas`` is no bool.
     LedgerError
         If the file cannot be written, as on a full disk.
 
@@ -127,11 +139,16 @@ def export_results(
     """
     chosen, file = active_workspace(workspace), as_path("path", path)
     options = _options(file)
+    if not isinstance(escape_formulas, bool):
+        raise InvalidArgumentError(
+            f"escape_formulas={escape_formulas!r:.80}; expected True or False"
+        )
+    is_csv = "csv" in options
     partial = file.with_name(f".{file.name}.partial")
     try:
         with chosen.database.reading() as cursor:
             rows = _find_rows(cursor, chosen.database, pipeline_id)
-            query = f"SELECT {_exported(rows, is_csv='csv' in options)}{rows.source}"
+            query = _exported(rows, is_csv=is_csv, is_escaped=is_csv and escape_formulas)
             number = _copy(cursor, query, rows.parameters, partial, options)
         with partial.open("rb") as written:
             os.fsync(written.fileno())
@@ -234,18 +251,39 @@ def _options(file: Path) -> str:
     )
 
 
-def _exported(rows: _Rows, *, is_csv: bool) -> str:
-    parts = ["found.job_id::VARCHAR AS job_id"]
+def _exported(rows: _Rows, *, is_csv: bool, is_escaped: bool) -> str:
+    """Return the query for what is written.
+
+    Values become text outside, after the sorting: it moves an id in half the time of its text.
+    """
+    found = [("job_id", "found.job_id", "UUID")]
     if rows.has_path:
-        parts.append("jobs.input_path")
-    for name, kind in rows.columns.items():
+        found.append(("input_path", "jobs.input_path", "VARCHAR"))
+    found += [(name, _found(name), kind) for name, kind in rows.columns.items()]
+    inner, outer = [], []
+    for number, (name, column, kind) in enumerate(found):
+        value = f"column_{number}"
+        inner.append(f"{column} AS {value}")
         if kind.endswith("[]") and is_csv:
-            parts.append(f"to_json({_found(name)})::VARCHAR AS {quote(name)}")
+            value = f"to_json({value})::VARCHAR"
         elif kind in TEXT_IN_PARQUET or kind.startswith("ENUM"):
-            parts.append(f"{_found(name)}::VARCHAR AS {quote(name)}")
-        else:
-            parts.append(_found(name))
-    return ", ".join(parts)
+            value = f"{value}::VARCHAR"
+        shown = name
+        if is_escaped:
+            value = _escaped(value, kind)
+            shown = f"'{name}" if name.startswith(FORMULAS) else name
+        outer.append(f"{value} AS {quote(shown)}")
+    return f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)}{rows.source})"
+
+
+def _escaped(value: str, kind: str) -> str:
+    """Return a value as a CSV file has it, where it is a text that a spreadsheet may take for a formula."""
+    if kind not in ("VARCHAR", "JSON", "BLOB") and not kind.startswith("ENUM"):
+        return value
+    text = f"{value}::VARCHAR"
+    begins = ", ".join(f"chr({ord(one)})" for one in FORMULAS)
+    # All of them come before the letters; comparing settles most texts without cutting any.
+    return f"CASE WHEN {text} < 'A' AND left({text}, 1) IN ({begins}) THEN '''' || {text} ELSE {text} END"
 
 
 def _copy(

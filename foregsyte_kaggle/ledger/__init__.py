@@ -11,11 +11,10 @@ from foregsyte_kaggle.ledger.claiming import (
     Selection,
     claim,
     number_jobs,
-    number_new_jobs,
     pending_jobs,
 )
 from foregsyte_kaggle.ledger.durations import usual_seconds
-from foregsyte_kaggle.ledger.ending import record, release, set_progress
+from foregsyte_kaggle.ledger.ending import record, set_progress
 from foregsyte_kaggle.ledger.leftovers import remove_leftovers
 from foregsyte_kaggle.ledger.retrying import rerun_changed, retry_jobs, retry_matching
 from foregsyte_kaggle.ledger.sessions import (
@@ -43,11 +42,9 @@ __all__ = [
     "end_run",
     "has_jobs",
     "number_jobs",
-    "number_new_jobs",
     "pending_jobs",
     "record",
     "recover",
-    "release",
     "remove_leftovers",
     "rerun_changed",
     "retry_jobs",

@@ -20,7 +20,6 @@ __all__ = [
     "Selection",
     "claim",
     "number_jobs",
-    "number_new_jobs",
     "pending_jobs",
 ]
 
@@ -84,15 +83,6 @@ def number_jobs(connection: DuckDBPyConnection) -> None:
         WHERE jobs.position IS NULL AND numbered.job_id = jobs.job_id
         """
     ).fetchall()
-
-
-def number_new_jobs(database: Database) -> None:
-    """Give a position to jobs that were made by hand since the ledger was opened, if there are any."""
-    with database.reading() as cursor:
-        found = cursor.execute("SELECT 1 FROM jobs WHERE position IS NULL LIMIT 1").fetchall()
-    if found:
-        with database.transaction() as connection:
-            number_jobs(connection)
 
 
 def pending_jobs(database: Database, selection: Selection) -> Pending | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.ledger.sql import NOW
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     from foregsyte_kaggle.database import Database
 
-__all__ = ["put_back", "record", "release", "set_progress"]
+__all__ = ["put_back", "record", "set_progress"]
 
 
 def record(connection: DuckDBPyConnection, run_id: uuid.UUID, ended: pa.Table) -> int:
@@ -83,18 +82,6 @@ def set_progress(database: Database, run_id: uuid.UUID, fractions: dict[int, flo
             " AND jobs.status = 'running' AND jobs.position BETWEEN $first AND $last",
             {"run_id": run_id, "first": min(fractions), "last": max(fractions)},
         ).fetchall()
-
-
-def release(database: Database, run_id: uuid.UUID, positions: Sequence[int]) -> int:
-    """Put jobs that a run claimed and did not start back to pending; return how many."""
-    if not positions:
-        return 0
-    with database.transaction() as connection:
-        return put_back(
-            connection,
-            "run_id = $run_id AND position IN (SELECT unnest($positions))",
-            {"run_id": run_id, "positions": list(positions)},
-        )
 
 
 def put_back(connection: DuckDBPyConnection, condition: str, parameters: dict[str, Any]) -> int:

@@ -144,27 +144,40 @@ def export(bench: Bench) -> list[Row]:
         inputs.plain(inputs.copied(made, bench.scratch)) as plain,
         inputs.opened(inputs.copied(made, bench.scratch)),
     ):
-        rows = [_export(bench, plain, count, suffix) for suffix in ("parquet", "csv")]
+        rows = [
+            row for suffix in ("parquet", "csv") for row in _export(bench, plain, count, suffix)
+        ]
     return [*rows, _export_memory(bench, count)]
 
 
-def _export(bench: Bench, plain: Any, count: int, suffix: str) -> Row:
+#: What an export is measured against: least of all, and the least that writes the columns it promises.
+EXPORT_FLOORS = {
+    "a raw COPY of the result table": "SELECT * FROM results.ten_rows",
+    "a COPY of the same columns in plain duckdb: ids as text, paths joined": """
+        SELECT found.job_id::VARCHAR AS job_id, jobs.input_path, found.* EXCLUDE (job_id)
+        FROM results.ten_rows AS found JOIN jobs USING (job_id)
+    """,
+}
+
+
+def _export(bench: Bench, plain: Any, count: int, suffix: str) -> list[Row]:
     raw, path = bench.scratch / f"raw.{suffix}", bench.scratch / f"exported.{suffix}"
-    row = Row(
-        "export",
-        f"export_results of {count:,} result rows to {suffix}",
-        "a raw COPY of the result table",
-        bar=Bar(times=1.2),
-        count=count,
-    )
-    return bench.compare(
-        row,
-        timed(
-            lambda: plain.execute(f"COPY results.ten_rows TO '{raw}' (FORMAT {suffix})").fetchall()
-        ),
-        timed(lambda: fk.export_results("ten_rows", path)),
-        warm_up=True,
-    )
+
+    def copy(query: str) -> None:
+        plain.execute(f"COPY ({query}) TO '{raw}' (FORMAT {suffix})").fetchall()
+
+    rows = []
+    for floor, query in EXPORT_FLOORS.items():
+        row = Row(
+            "export",
+            f"export_results of {count:,} result rows to {suffix}",
+            floor,
+            bar=Bar(times=1.2),
+            count=count,
+        )
+        ours = timed(lambda: fk.export_results("ten_rows", path))
+        rows.append(bench.compare(row, timed(partial(copy, query)), ours, warm_up=True))
+    return rows
 
 
 def _export_memory(bench: Bench, count: int) -> Row:

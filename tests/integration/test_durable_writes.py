@@ -54,14 +54,13 @@ def record_the_running_job(workspace: Workspace) -> None:
 NOBODY = str(uuid.UUID(int=0))
 WRITES: dict[str, Callable[[Workspace], object]] = {
     "begin_session": lambda w: ledger.begin_session(w.database),
-    "number_new_jobs": lambda w: ledger.number_new_jobs(w.database),
+    "settle": lambda w: ledger.settle(w.database, alive=[]),
     "begin_run": lambda w: ledger.begin_run(w.database, uuid.uuid4(), "p", "inline", 1, alive=[]),
     "end_run": lambda w: ledger.end_run(w.database, RUN, "finished", 1, 0),
     "claim": lambda w: ledger.claim(
         w.database, RUN, Selection("p"), code_version=None, first=1, last=9, limit=9
     ),
     "set_progress": lambda w: ledger.set_progress(w.database, RUN, {2: 0.5}),
-    "release": lambda w: ledger.release(w.database, RUN, [2]),
     "recover": lambda w: ledger.recover(w.database, alive=[]),
     "retry_jobs": lambda w: ledger.retry_jobs(workspace=w),
     "record_group": record_the_running_job,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import os
 import subprocess
@@ -238,3 +239,81 @@ def test_plain_duckdb_reads_the_parquet_file() -> None:
             "SELECT count(DISTINCT job_id) FROM read_parquet(?)", [str(file)]
         )
         assert found.fetchall() == [(3,)]
+
+
+# Formulas in a CSV file
+
+DANGEROUS = ["=1+1", "+1", "-5", "@x", "\t=1", "\r=1", "-"]
+HARMLESS = ["a=1", " =1", "'=1", "", "5", "\u2212 5", "A-1", "\n=1"]
+
+
+def cells(file: Path) -> list[list[str]]:
+    """Read a CSV file as texts, as a spreadsheet has them before it looks at them."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.reader(lines))
+
+
+@pytest.fixture
+def formulas(workspace: Workspace) -> Workspace:
+    """A job for each text, with results that begin with it, or are below zero."""
+
+    @fk.pipeline(
+        "p", schema={"number": int, "=name": str, "more": "JSON", "raw": "BLOB", "box": "DOUBLE[]"}
+    )
+    def score(text: str, value: str) -> dict[str, object]:
+        return {"number": -1, "=name": value, "more": -2, "raw": value.encode(), "box": [-3.5]}
+
+    texts = [*DANGEROUS, *HARMLESS]
+    inputs = [f"-{number}.mp4" for number in range(len(texts))]
+    fk.register_jobs(pd.DataFrame({"id": inputs, "value": texts}), "p", name="ids")
+    assert fk.run_jobs("p", executor="inline", progress=False).failed == 0
+    return workspace
+
+
+@pytest.mark.usefixtures("formulas")
+def test_text_that_begins_as_a_formula_gets_an_apostrophe_in_csv() -> None:
+    header, *rows = cells(fk.export_results("p", "r.csv"))
+    assert header == ["job_id", "input_path", "number", "'=name", "more", "raw", "box"]
+    expected = [*(f"'{text}" for text in DANGEROUS), *HARMLESS]
+    assert [row[3] for row in rows] == expected
+    assert [row[1] for row in rows] == [f"'-{number}.mp4" for number in range(len(rows))]
+    assert [row[5] for row in rows][: len(DANGEROUS)] == [
+        "'=1+1", "'+1", "'-5", "'@x", "\\x09=1", "\\x0D=1", "'-",
+    ]  # fmt: skip
+    assert {(row[2], row[4], row[6]) for row in rows} == {("-1", "'-2", "[-3.5]")}
+
+
+@pytest.mark.usefixtures("formulas")
+def test_formulas_can_be_left_as_they_are() -> None:
+    header, *rows = cells(fk.export_results("p", "r.csv", escape_formulas=False))
+    assert header[3] == "=name"
+    assert [row[3] for row in rows] == [*DANGEROUS, *HARMLESS]
+    assert rows[0][1] == "-0.mp4"
+
+
+@pytest.mark.usefixtures("formulas")
+def test_parquet_has_no_apostrophes() -> None:
+    found = read_back(fk.export_results("p", "r.parquet"))
+    assert found["=name"].tolist() == [*DANGEROUS, *HARMLESS]
+    assert found.input_path[0] == "-0.mp4"
+
+
+@pytest.mark.usefixtures("results")
+def test_missing_text_and_names_of_an_enum_are_escaped_where_they_are_text() -> None:
+    with active_workspace().database.transaction() as connection:
+        connection.execute("ALTER TABLE results.p ADD COLUMN kind ENUM('=a', 'b')")
+        connection.execute("ALTER TABLE results.p ADD COLUMN huge HUGEINT")
+    with active_workspace().database.transaction() as connection:
+        connection.execute(
+            f"UPDATE results.p SET kind = '=a', label = NULL, huge = {-(2**100)}, lasted = -lasted"
+        )
+    header, first, *_ = cells(fk.export_results("p", "r.csv"))
+    row = dict(zip(header, first, strict=True))
+    assert (row["kind"], row["label"], row["huge"]) == ("'=a", "", str(-(2**100)))
+    assert row["lasted"].startswith("-")
+
+
+@pytest.mark.usefixtures("results")
+def test_escape_formulas_is_true_or_false() -> None:
+    with pytest.raises(InvalidArgumentError, match="escape_formulas='no'; expected True or False"):
+        fk.export_results("p", "r.csv", escape_formulas="no")  # type: ignore[arg-type]

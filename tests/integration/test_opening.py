@@ -232,7 +232,6 @@ if "first" in sys.argv:
     with fk.SessionLocal() as session:
         session.add_all(fk.Job(pipeline_id="p", input_path=name) for name in "abc")
         session.commit()
-    ledger.number_new_jobs(workspace.database)
 run_id = uuid.uuid4()
 ledger.begin_run(workspace.database, run_id, "p", "inline", 1, alive=[run_id])
 ledger.claim(workspace.database, run_id, Selection("p"), code_version="v1", first=1, last=2,

@@ -18,6 +18,7 @@ import alembic.command
 import alembic.config
 import alembic.script
 import duckdb
+import pandas as pd
 import pytest
 from sqlalchemy import create_engine, select
 
@@ -441,6 +442,38 @@ def test_a_ledger_that_alembic_took_down_meanwhile_is_upgraded_by_the_next_boots
     assert schema.current_revision(workspace.database) == FIRST
     assert fk.bootstrap() is workspace
     assert schema.current_revision(workspace.database) == HEAD
+
+
+def test_jobs_that_lost_their_source_by_a_downgrade_learn_it_when_they_are_registered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fk.bootstrap()
+    (tmp_path / "clips").mkdir()
+    for name in "ab":
+        (tmp_path / "clips" / name).write_text(name)
+    fk.pipeline("p")(lambda _path, **_params: None)
+    with fk.SessionLocal() as session:
+        session.add(Job(pipeline_id="p", input_path="by hand"))
+        session.commit()
+    fk.register_jobs("clips", "p", params={"size": 3})
+    fk.register_jobs("clips", "p")
+    fk.run_jobs("p", source="clips", limit=1, executor="inline", progress=False)
+    columns = ["job_id", "status", "source", "input_path", "params", "input_size"]
+    before = fk.jobs_frame()[columns].sort_values("job_id", ignore_index=True)
+
+    alembic.command.downgrade(schema.alembic_config(), FIRST)
+    fk.bootstrap()
+    assert fk.jobs_frame().source.isna().all()
+    (tmp_path / "clips" / "c").write_text("c")
+    again = fk.register_jobs("clips", "p", params={"size": 3})
+    assert (again.added, again.unchanged, again.changed) == (1, 2, 0)
+    plain = fk.register_jobs("clips", "p", limit=2)
+    assert (plain.added, plain.unchanged, plain.changed) == (0, 2, 0)
+    after = fk.jobs_frame()[columns].sort_values("job_id", ignore_index=True)
+    kept = after[after.input_path != "c"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, before, check_dtype=False, check_categorical=False)
+    assert fk.run_jobs("p", source="clips", executor="inline", progress=False).completed == 4
 
 
 def test_an_upgrade_that_has_no_room_for_the_copy_does_not_begin(

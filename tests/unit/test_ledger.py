@@ -46,6 +46,11 @@ def add_jobs(
         session.commit()
 
 
+def number_jobs(database: Database) -> None:
+    with database.transaction() as connection:
+        ledger.number_jobs(connection)
+
+
 def claim(
     database: Database,
     run_id: uuid.UUID,
@@ -57,7 +62,7 @@ def claim(
     interrupted: bool = False,
     once: bool = False,
 ) -> list[ClaimedJob]:
-    ledger.number_new_jobs(database)
+    number_jobs(database)
     return ledger.claim(
         database,
         run_id,
@@ -116,7 +121,7 @@ def bring_to(database: Database, status: JobStatus) -> Held:
     """Make one job and climb to a status by allowed moves only."""
     run_id = uuid.uuid4()
     add_jobs(1)
-    ledger.number_new_jobs(database)
+    number_jobs(database)
     ((position, job_id),) = query(database, "SELECT position, job_id::VARCHAR FROM jobs")
     job = ClaimedJob(position, job_id, None, "input0", None, 1)
     if status is not JobStatus.pending:
@@ -139,10 +144,6 @@ def move_by_record(held: Held, kind: str) -> int:
         return len(record(held.database, held.run_id, [held.job], kind))
     except RunError:
         return 0
-
-
-def move_by_release(held: Held) -> int:
-    return ledger.release(held.database, held.run_id, [held.job.position])
 
 
 def move_by_end_of_run(held: Held) -> int:
@@ -178,7 +179,6 @@ MOVERS: dict[str, tuple[JobStatus, Move]] = {
     "claim": (JobStatus.running, move_by_claim),
     "record completed": (JobStatus.completed, partial(move_by_record, kind="completed")),
     "record failed": (JobStatus.failed, partial(move_by_record, kind="failed")),
-    "release": (JobStatus.pending, move_by_release),
     "end of run": (JobStatus.pending, move_by_end_of_run),
     "recover": (JobStatus.pending, move_by_recover),
     "recover twice": (JobStatus.failed, move_by_second_recover),
@@ -258,7 +258,7 @@ def test_claim_takes_only_jobs_of_its_pipeline_and_source(database: Database) ->
 
 def test_claim_takes_interrupted_jobs_only_when_asked(database: Database) -> None:
     add_jobs(3)
-    ledger.number_new_jobs(database)
+    number_jobs(database)
     execute(database, "UPDATE jobs SET interruptions = 1 WHERE position = 2")
     run_id = uuid.uuid4()
     assert [job.position for job in claim(database, run_id, interrupted=True)] == [2]
@@ -269,7 +269,7 @@ def test_pending_jobs_gives_the_extent_or_none(database: Database) -> None:
     assert ledger.pending_jobs(database, Selection("p")) is None
     add_jobs(2, pipeline_id="q")
     add_jobs(3)
-    ledger.number_new_jobs(database)
+    number_jobs(database)
     execute(
         database, "UPDATE jobs SET interruptions = 1 WHERE pipeline_id = 'p' AND position % 2 = 0"
     )
@@ -328,13 +328,14 @@ def test_record_of_a_try_that_is_repeated_leaves_the_job_running(database: Datab
     ]
 
 
-def test_release_forgets_the_claim(database: Database) -> None:
+def test_end_of_run_forgets_its_claims_and_no_other_s(database: Database) -> None:
     add_jobs(3)
-    run_id = uuid.uuid4()
-    jobs = claim(database, run_id)
-    assert ledger.release(database, run_id, []) == 0
-    assert ledger.release(database, uuid.uuid4(), [jobs[0].position]) == 0
-    assert ledger.release(database, run_id, [jobs[0].position, jobs[2].position]) == 2
+    run_id, other = uuid.uuid4(), uuid.uuid4()
+    claim(database, run_id, limit=1)
+    claim(database, other, limit=1)
+    claim(database, run_id)
+    assert ledger.end_run(database, uuid.uuid4(), "stopped", 0, 0) == 0
+    assert ledger.end_run(database, run_id, "stopped", 0, 0) == 2
     assert query(database, "SELECT status::VARCHAR, attempts FROM jobs ORDER BY position") == [
         ("pending", 0),
         ("running", 1),
@@ -414,7 +415,7 @@ def test_recover_fails_no_job_beside_which_another_run_s_job_ran(database: Datab
 
 def test_claim_of_jobs_that_crashed_once_leaves_those_that_did_twice(database: Database) -> None:
     add_jobs(3)
-    ledger.number_new_jobs(database)
+    number_jobs(database)
     with database.transaction() as connection:
         connection.execute("UPDATE jobs SET interruptions = position - 1").fetchall()
     run_id = uuid.uuid4()
@@ -565,10 +566,10 @@ def test_jobs_made_by_hand_are_numbered_once_in_the_order_they_were_made(
             for name, day in (("second", 2), ("first", 1))
         )
         session.commit()
-    ledger.number_new_jobs(database)
+    number_jobs(database)
     add_jobs(1, name="third")
-    ledger.number_new_jobs(database)
-    ledger.number_new_jobs(database)
+    number_jobs(database)
+    number_jobs(database)
     assert query(database, "SELECT input_path, position FROM jobs ORDER BY position") == [
         ("first", 1),
         ("second", 2),
