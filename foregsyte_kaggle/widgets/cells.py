@@ -71,7 +71,7 @@ def badge(row: JobRow) -> str:
         if row.outdated
         else ""
     )
-    kind = f"fk-badge fk-{row.status.value}{' fk-bar' if style else ''}"
+    kind = f"fk-badge fk-{row.status.value}{' fk-partly' if style else ''}"
     return f'<span class="{kind}"{style}>{label}</span>{mark}'
 
 
