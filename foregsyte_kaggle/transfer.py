@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from foregsyte_kaggle.database import Database
 
-__all__ = ["copy_ledger", "keep_copy", "snapshot"]
+__all__ = ["copy_ledger", "fill_ledger", "keep_copy", "snapshot"]
 
 
 def snapshot(path: str | Path, *, workspace: Workspace | None = None) -> Path:
@@ -94,6 +94,18 @@ def copy_ledger(database: Database, target: Path) -> Path:
     return target
 
 
+def fill_ledger(database: Database, source: Path) -> None:
+    """Copy all tables of a ledger file, which nobody has open, into an empty ledger."""
+    literal = str(source).replace("'", "''")
+    with database.exclusive() as connection, translated(source, "read"):
+        target = _quoted_name(connection)
+        connection.execute(f"ATTACH '{literal}' AS foregsyte_copy (READ_ONLY)")
+        try:
+            connection.execute(f"COPY FROM DATABASE foregsyte_copy TO {target}")
+        finally:
+            connection.execute("DETACH foregsyte_copy")
+
+
 def _remove(partial: Path) -> None:
     for leftover in (partial, partial.with_name(partial.name + ".wal")):
         leftover.unlink(missing_ok=True)
@@ -122,9 +134,12 @@ def _copy_tables(connection: DuckDBPyConnection, partial: Path) -> None:
             f"ATTACH '{literal}' AS foregsyte_copy (STORAGE_VERSION '{STORAGE_VERSION}')"
         )
     try:
-        source = connection.execute("SELECT current_database()").fetchall()[0][0]
-        quoted = '"' + source.replace('"', '""') + '"'
-        connection.execute(f"COPY FROM DATABASE {quoted} TO foregsyte_copy")
+        connection.execute(f"COPY FROM DATABASE {_quoted_name(connection)} TO foregsyte_copy")
         connection.execute("CHECKPOINT foregsyte_copy")
     finally:
         connection.execute("DETACH foregsyte_copy")
+
+
+def _quoted_name(connection: DuckDBPyConnection) -> str:
+    name = str(connection.execute("SELECT current_database()").fetchall()[0][0])
+    return '"' + name.replace('"', '""') + '"'
