@@ -131,9 +131,17 @@ def fetch_part(
     columns: Sequence[str],
     order: Order,
     part: Part,
-    more_parameters: dict[str, Any],
+    column_values: dict[str, Any],
 ) -> list[tuple[Any, ...]]:
-    """Return these columns of a part of the jobs, in order."""
+    """Return columns of a part of the jobs, in order.
+
+    Parameters
+    ----------
+    columns
+        As SQL; only the part's own rows are read for them.
+    column_values
+        The values of their parameters.
+    """
     size = min(part.size, part.jobs - part.offset)
     behind = part.jobs - part.offset - size
     # From the end that is nearer.
@@ -146,12 +154,11 @@ def fetch_part(
         if ahead > skipped:
             continue
         conditions, bounds = _between(read, low, high)
-        # The other columns are read for these rows only.
         rows = cursor.execute(
             f"SELECT {', '.join(columns)} FROM jobs WHERE rowid IN (SELECT rowid FROM jobs"
             f" WHERE {part.where}{conditions} ORDER BY {read.clause()}"
             f" LIMIT {size} OFFSET {skipped - ahead}) ORDER BY {order.clause()}",
-            part.parameters | more_parameters | bounds,
+            part.parameters | column_values | bounds,
         ).fetchall()
         if len(rows) == size:
             break

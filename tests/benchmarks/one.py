@@ -21,7 +21,7 @@ ROWS = {
     "start": "rows_run",
     "first_result": "rows_start",
     "jobs_frame": "rows_read",
-    "page": "rows_read",
+    "page": "rows_page",
     "results_frame": "rows_read",
     "export": "rows_read",
     "memory": "rows_run",

@@ -1,17 +1,13 @@
-"""Reading: frames, pages of the job table, exports. Floors are plain duckdb on a copy of the ledger."""
+"""Reading: frames and exports. Floors are plain duckdb on a copy of the ledger."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import foregsyte_kaggle as fk
 from foregsyte_kaggle.frames import JOB_COLUMNS
-from foregsyte_kaggle.models import JobStatus
-from foregsyte_kaggle.widgets.page import PageQuery
-from foregsyte_kaggle.widgets.paging import load_page
 from tests.benchmarks import inputs
 from tests.benchmarks.machine import forget_peak, peak_megabytes
 from tests.benchmarks.measuring import Bar, Bench, Row, python_prints, timed
@@ -44,69 +40,6 @@ def jobs_frame(bench: Bench) -> list[Row]:
     ):
         floor = timed(lambda: plain.sql(f"SELECT {columns} FROM jobs").df())
         return [bench.compare(row, floor, timed(fk.jobs_frame), warm_up=True)]
-
-
-#: What the table shows of a job, in plain SQL.
-PAGE = """
-    SELECT job_id, status, pipeline_id, source, input_path, attempts, progress, error_type,
-           left(error_message, 2000), length(error_message), updated_at, started_at, finished_at
-    FROM jobs WHERE {where} ORDER BY {order} LIMIT 20 OFFSET {offset}
-"""
-
-
-def page(bench: Bench) -> list[Row]:
-    count = bench.size(200_000, 1_000_000)
-    made = inputs.finished_jobs(bench.folder, count)
-    last, middle = count // 20, count // 40
-    cases: dict[str, tuple[dict[str, Any], str]] = {
-        "the first": ({}, "true"),
-        "the middle one": ({"number": middle}, "true"),
-        "the last": ({"number": last}, "true"),
-        "failed jobs": ({"statuses": (JobStatus.failed,)}, "status = 'failed'"),
-        "the last of failed jobs": (
-            {"statuses": (JobStatus.failed,), "number": last // 20},
-            "status = 'failed'",
-        ),
-        "pending jobs, of which there are none": (
-            {"statuses": (JobStatus.pending,)},
-            "status = 'pending'",
-        ),
-        "one source": ({"source": "later", "number": last // 4}, "source = 'later'"),
-    }
-    with (
-        inputs.plain(inputs.copied(made, bench.scratch)) as plain,
-        inputs.opened(inputs.copied(made, bench.scratch)) as ours,
-    ):
-        rows = [
-            _page(bench, plain, ours, f"{what}, {count:,} jobs", asked, where)
-            for what, (asked, where) in cases.items()
-        ]
-    if not {"sort", "search"} & {field.name for field in fields(PageQuery)}:
-        rows.append(
-            Row("page", "one page of the table: other sorts, and search", note="not there yet")
-        )
-    return rows
-
-
-def _page(
-    bench: Bench, plain: Any, ours: fk.Workspace, what: str, asked: dict[str, Any], where: str
-) -> Row:
-    query = PageQuery(**asked)
-    rows = PAGE.format(where=where, order="position", offset=(query.number - 1) * query.page_size)
-
-    def floor() -> None:
-        plain.execute("SELECT status, count(*) FROM jobs GROUP BY status").fetchall()
-        plain.execute(rows).fetchall()
-
-    row = Row(
-        "page",
-        f"one page of the table: {what}",
-        "the same SQL in plain duckdb: counts, ORDER BY, LIMIT, OFFSET",
-        bar=Bar(times=1.5, at_most=0.1),
-    )
-    return bench.compare(
-        row, timed(floor), timed(partial(load_page, ours.database, query)), warm_up=True
-    )
 
 
 def results_frame(bench: Bench) -> list[Row]:
@@ -216,7 +149,6 @@ def _text_types() -> dict[Any, Any]:
 
 ROWS = {
     "jobs_frame": jobs_frame,
-    "page": page,
     "results_frame": results_frame,
     "export": export,
 }

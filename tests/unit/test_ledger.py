@@ -19,6 +19,7 @@ from foregsyte_kaggle import ledger
 from foregsyte_kaggle.database import Database, SessionLocal
 from foregsyte_kaggle.environment import cpu_count
 from foregsyte_kaggle.errors import InvalidArgumentError, RunError
+from foregsyte_kaggle.filters import JobFilter
 from foregsyte_kaggle.ledger import ClaimedJob, Selection, retry_jobs
 from foregsyte_kaggle.models import ALLOWED_MOVES, Job, JobStatus
 from foregsyte_kaggle.recording import Ended, record_group
@@ -516,6 +517,50 @@ def test_retry_moves_what_its_filters_name(
         record(database, run_id, [bad], "failed")
     assert retry_jobs(**filters) == moved
     assert statuses(database).count("pending") == moved
+
+
+@pytest.mark.parametrize(
+    ("wanted", "moved"),
+    [
+        ({}, {"p/failed", "q/failed"}),
+        (
+            {"statuses": tuple(JobStatus)},
+            {"p/failed", "q/failed", "p/completed", "q/completed"},
+        ),
+        ({"statuses": (JobStatus.completed,), "pipeline_id": "p"}, {"p/completed"}),
+        ({"statuses": (JobStatus.pending, JobStatus.running)}, set()),
+        ({"source": "of q"}, {"q/failed"}),
+        ({"search": "Q/"}, {"q/failed"}),
+        ({"search": "%"}, set()),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("of_p_only", [False, True], ids=["any id", "ids of p"])
+def test_retry_of_what_matches_moves_failed_and_completed_jobs_only(
+    database: Database, wanted: dict[str, Any], moved: set[str], of_p_only: bool
+) -> None:
+    with SessionLocal() as session:
+        session.add_all(
+            Job(
+                pipeline_id=pipeline_id,
+                source=f"of {pipeline_id}",
+                input_path=f"{pipeline_id}/{status.value}",
+                status=status,
+            )
+            for pipeline_id in "pq"
+            for status in JobStatus
+        )
+        session.commit()
+    ids = [
+        job_id for (job_id,) in query(database, "SELECT job_id FROM jobs WHERE pipeline_id = 'p'")
+    ]
+    before = set(query(database, "SELECT input_path FROM jobs WHERE status = 'pending'"))
+    expected = {path for path in moved if not of_p_only or path.startswith("p")}
+    job_ids = ids if of_p_only else None
+    assert ledger.retry_matching(database, JobFilter(**wanted), job_ids) == len(expected)
+    after = set(query(database, "SELECT input_path FROM jobs WHERE status = 'pending'"))
+    assert {path for (path,) in after - before} == expected
+    assert len(query(database, "SELECT 1 FROM jobs WHERE status = 'running'")) == 2
 
 
 def test_retry_takes_ids_as_text_or_uuid_one_or_several(database: Database) -> None:
