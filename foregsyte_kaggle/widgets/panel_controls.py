@@ -52,10 +52,10 @@ class PanelControls:
 
     def show(self, state: RunState, paths: Mapping[str, str], note: str) -> None:
         """Show a run as it is now, and a note beside the buttons; what did not change is not sent."""
+        self.note.value = note_to_html(note)
         self.progress.value = state_to_html(state)
         # By itself, so that it can be selected while the numbers change.
         self.failures.value = failures_to_html(state, paths)
-        self.note.value = note_to_html(note)
         self.stop_button.description = "Stopping…" if state.is_stopping else "Stop"
         self.stop_button.disabled = state.is_stopping or state.has_ended
         self.retry_button.description = (
