@@ -95,7 +95,7 @@ def run_jobs(
         how to come back to it. The notebook's Stop does not end it, the end of the kernel does. In a batch
         session it runs in the foreground, since the session would end before it.
     progress
-        Whether to show a bar.
+        Whether to show a bar; for a run in the background of a live notebook, a ``run_panel``.
     workspace
         The active one by default.
 

@@ -64,6 +64,8 @@ class Run:
     failures : dict
         For each kind of error, how many jobs failed with it, and the message of the one that was
         registered first.
+    workspace : Workspace or None
+        Where its jobs are.
     """
 
     def __init__(

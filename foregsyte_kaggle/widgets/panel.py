@@ -112,11 +112,12 @@ class RunPanel:
                     self._cells.clicks_wait(self._controls.comm) if not state.has_ended else False
                 )
                 self._controls.show(state, paths, NOTES[waits])
-            if state.has_ended:
+            if state.has_ended and not self._saw_end:
+                self._saw_end = True
                 self._cells.stop()
-                if not self._saw_end:
-                    self._saw_end = True
-                    self._update_saved(state)
+                self._update_saved(state)
+                if self._controls is not None:  # what a retry would lead to is seen now
+                    self._controls.forget()
 
     def settle(self) -> None:
         """Do the same and never fail: what goes wrong with it ends the panel's updates, and not the run."""
@@ -245,9 +246,10 @@ class RunPanel:
             ).fetchall()
         retried = retry_jobs(job_ids=[one for (one,) in rows], workspace=self._workspace)
         run.retried = failed
-        self._saw_end = False  # what the saved view shows has changed
         if self._controls is not None:
             self._controls.tell(_what_is_retried(run, retried))
+        if self._saw_end:
+            self._update_saved(take_state(run))
 
     def _alert(self, message: str, error: Exception) -> None:
         known = isinstance(error, ForegsyteError)

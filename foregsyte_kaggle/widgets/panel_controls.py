@@ -23,7 +23,7 @@ class PanelControls:
     """
 
     def __init__(self, on_stop: Callable[[], None], on_retry: Callable[[], None]) -> None:
-        self.progress = parts.html(width="100%")
+        self.progress = parts.html(width="100%", margin="0")
         self.stop_button = parts.button(
             "Stop", "End the run: what is done stays, the rest is pending"
         )
@@ -32,7 +32,8 @@ class PanelControls:
         )
         self.note = parts.html()
         self.message = parts.html()
-        self.failures = parts.html(width="100%")
+        self.failures = parts.html(width="100%", margin="0")
+        self._told = ""
         self.stop_button.on_click(lambda _: on_stop())
         self.retry_button.on_click(lambda _: on_retry())
         buttons = parts.row(self.stop_button, self.retry_button, self.note)
@@ -52,10 +53,10 @@ class PanelControls:
 
     def show(self, state: RunState, paths: Mapping[str, str], note: str) -> None:
         """Show a run as it is now, and a note beside the buttons; what did not change is not sent."""
+        self.note.value = note_to_html(note)
         self.progress.value = state_to_html(state)
         # By itself, so that it can be selected while the numbers change.
         self.failures.value = failures_to_html(state, paths)
-        self.note.value = note_to_html(note)
         self.stop_button.description = "Stopping…" if state.is_stopping else "Stop"
         self.stop_button.disabled = state.is_stopping or state.has_ended
         self.retry_button.description = (
@@ -65,7 +66,12 @@ class PanelControls:
 
     def tell(self, text: str) -> None:
         """Show what a click did."""
-        self.message.value = note_to_html(text)
+        self._told = self.message.value = note_to_html(text)
+
+    def forget(self) -> None:
+        """Show no more what a click did; an alert stays."""
+        if self.message.value == self._told:
+            self.message.value = ""
 
     def alert(self, message: str, details: str = "") -> None:
         """Show what went wrong."""

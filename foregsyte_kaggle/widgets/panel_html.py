@@ -111,6 +111,7 @@ def _failures(state: RunState, paths: Mapping[str, str]) -> str:
     )
     more = len(state.kinds) - KINDS
     kinds += f"<li>and {counted(more, 'other kind')}</li>" if more > 0 else ""
+    kinds += f"<li>{state.retried:,} of them retried</li>" if state.retried else ""
     rows = "".join(
         f'<li><bdi class="fk-path">{_text(paths.get(job_id, job_id))}</bdi>'
         f'<div class="fk-error"><b>{_text(kind)}</b>{": " if message else ""}'

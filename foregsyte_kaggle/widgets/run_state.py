@@ -30,6 +30,8 @@ class RunState:
     ----------
     counts : dict
         Its jobs by status, in the order of the bar.
+    retried : int
+        Of the failures, how many of their jobs were made pending again.
     kinds : tuple
         For each kind of failure: the kind, how many, the first line of one of its messages.
     recent : tuple
@@ -42,6 +44,7 @@ class RunState:
 
     label: str
     counts: dict[JobStatus, int]
+    retried: int
     kinds: tuple[tuple[str, int, str], ...]
     recent: tuple[tuple[str, str, str], ...]
     workers: int
@@ -85,6 +88,7 @@ def take_state(run: Run) -> RunState:
             JobStatus.running: load.jobs,
             JobStatus.pending: run.pending,
         },
+        retried=run.retried,
         kinds=tuple((kind, n, cut(message, ERROR_CHARACTERS)) for kind, (n, message) in kinds),
         recent=tuple(
             (failure.job_id, failure.kind, cut(failure.message, ERROR_CHARACTERS))

@@ -528,7 +528,11 @@ def test_retry_while_it_works_has_the_run_take_the_jobs_up(background_run: Run) 
     until(lambda: background_run.failed == 2, "the second failure")
     made.refresh()
     assert controls.retry_button.description == "Retry 1 failed"
+    assert "1 of them retried" in controls.failures.value
     assert counts(background_run)[:2] == [1, 1]
+    Path("inputs", "go on").touch()
+    until(lambda: not tickers(), "the end of the panel's thread")
+    assert controls.message.value == "", "what was told is not so any more"
     made.close()
 
 
