@@ -22,7 +22,7 @@ from typing import Any
 from foregsyte_kaggle.errors import RunError
 from foregsyte_kaggle.executors.contract import Chunk, Done, Events, Lost, dump_target, unreadable
 from foregsyte_kaggle.executors.local import Underway
-from foregsyte_kaggle.worker import Caller, Task, ThreadTails, Work, describe, run_tasks
+from foregsyte_kaggle.worker import Caller, Task, Teller, ThreadTails, Work, describe, run_tasks
 from foregsyte_kaggle.worker.errors import forget_command
 from foregsyte_kaggle.worker.serving import load_failure, pack_outcomes
 
@@ -164,7 +164,7 @@ def run_remote(
             work,
             tails,
             str(os.getpid()),
-            lambda _position, _fraction: None,
+            Teller(None),
             time_box=time_box,
         )
     return "done", pack_outcomes(work.finish(), caller), None

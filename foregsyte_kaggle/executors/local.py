@@ -19,7 +19,7 @@ from foregsyte_kaggle.executors.contract import (
     Part,
     Progress,
 )
-from foregsyte_kaggle.worker import Caller, Outcome, ThreadTails, Work, describe, run_tasks
+from foregsyte_kaggle.worker import Caller, Outcome, Teller, ThreadTails, Work, describe, run_tasks
 
 __all__ = ["InlineEngine", "ThreadEngine", "Underway"]
 
@@ -33,6 +33,7 @@ class Underway:
         self._own = threading.local()
         self._callers: list[Caller] = []
         self._works: dict[int, tuple[Chunk, Work, float]] = {}
+        self._teller = Teller(lambda position, fraction: events.put(Progress(position, fraction)))
         self.tails = ThreadTails()
         self._listening = contextlib.ExitStack()
         self.is_held = False
@@ -56,7 +57,7 @@ class Underway:
                 work,
                 self.tails,
                 threading.current_thread().name,
-                self._tell,
+                self._teller,
                 time_box=chunk.time_box,
                 interrupts=interrupts,
             )
@@ -83,6 +84,7 @@ class Underway:
         if working:
             for caller in self._callers:
                 caller.abandoned = True
+        self._teller.close()
         self._listening.close()
 
     def _caller(self, pipeline_id: str) -> Caller:
@@ -94,9 +96,6 @@ class Underway:
 
     def _part(self, chunk: Chunk, ended: list[Outcome], returned: int) -> None:
         self._events.put(Part(chunk, ended, returned))
-
-    def _tell(self, position: int, fraction: float) -> None:
-        self._events.put(Progress(position, fraction))
 
 
 class ThreadEngine:

@@ -8,6 +8,7 @@ from foregsyte_kaggle.worker.context import PARTIAL_FOLDER, JobContext, remove_o
 from foregsyte_kaggle.worker.errors import MESSAGE_CHARACTERS, clean, code_with_source, describe
 from foregsyte_kaggle.worker.output import OUTPUT_BYTES, Tail, ThreadTails
 from foregsyte_kaggle.worker.running import run_tasks
+from foregsyte_kaggle.worker.telling import Teller
 from foregsyte_kaggle.worker.work import Work
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Outcome",
     "Tail",
     "Task",
+    "Teller",
     "ThreadTails",
     "Work",
     "as_rows",

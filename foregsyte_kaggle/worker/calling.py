@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.worker.context import JobContext, remove_output
+from foregsyte_kaggle.worker.telling import Teller
 
 __all__ = ["Caller", "Outcome", "Task", "as_rows"]
 
@@ -93,7 +95,7 @@ class Caller:
             except BaseException as error:
                 self._not_built = (key, error)
 
-    def call(self, task: Task, tell: Callable[[int, float], None]) -> Returned:
+    def call(self, task: Task, teller: Teller) -> Returned:
         """Call the pipeline for one job; return its result and the files it wrote."""
         path = _path(task)
         if self._is_simple and not task.params:
@@ -102,18 +104,20 @@ class Caller:
         function, given = self._function(params)
         if not self.wants_job:
             return as_rows(function(path, **given)), None
-        job = self._context(task, path, params, tell)
+        job = self._context(task, path, params, teller)
         try:
             result = as_rows(function(path, **{**given, "job": job}))
         except BaseException:
             job.drop_outputs()
             raise
+        finally:
+            teller.forget(task.position)
         if self.abandoned:
             job.drop_outputs()
             return None, None
         return result, job.keep_outputs()
 
-    def call_batch(self, tasks: list[Task], tell: Callable[[int, float], None]) -> list[Returned]:
+    def call_batch(self, tasks: list[Task], teller: Teller) -> list[Returned]:
         """Call a batch pipeline once for jobs with the same params; return what ``call`` does for each.
 
         Raises
@@ -126,7 +130,7 @@ class Caller:
         if not self.wants_job:
             return [(rows, None) for rows in _as_items(function(paths, **given), len(tasks))]
         jobs = [
-            self._context(task, path, _load_params(task.params), tell)
+            self._context(task, path, _load_params(task.params), teller)
             for task, path in zip(tasks, paths, strict=True)
         ]
         kept: list[list[str] | None] = []
@@ -140,7 +144,8 @@ class Caller:
                 self.drop(written)
             raise
         finally:
-            for job in jobs:
+            for job, task in zip(jobs, tasks, strict=True):
+                teller.forget(task.position)
                 job.drop_outputs()
         return list(zip(results, kept or [None] * len(tasks), strict=True))
 
@@ -171,7 +176,7 @@ class Caller:
         task: Task,
         path: Path | str,
         params: dict[str, Any],
-        tell: Callable[[int, float], None],
+        teller: Teller,
     ) -> JobContext:
         return JobContext(
             task.job_id,
@@ -179,7 +184,7 @@ class Caller:
             params,
             task.attempt,
             self._folder,
-            lambda fraction: tell(task.position, fraction),
+            partial(teller.tell, task.position),
             self._device,
         )
 

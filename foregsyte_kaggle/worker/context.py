@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 __all__ = ["PARTIAL_FOLDER", "JobContext", "remove_output"]
 
-PROGRESS_INTERVAL_SECONDS = 0.1
-#: A step as large as this is told sooner, so many times a job: the last one said before a long silence
-#: is then never further behind.
-PROGRESS_STEP = 0.01
-PROGRESS_STEPS = 100
 #: Where files are written until their job succeeds, in the folder of the pipeline's outputs.
 PARTIAL_FOLDER = ".partial"
 
@@ -56,9 +49,6 @@ class JobContext:
         self.device = device
         self._folder = folder
         self._tell = tell
-        self._told_at = -math.inf
-        self._told = math.inf
-        self._steps_left = PROGRESS_STEPS
         self._written: dict[str, Path] = {}
 
     def output_path(self, name: str) -> Path:
@@ -90,16 +80,9 @@ class JobContext:
     def progress(self, fraction: float) -> None:
         """Say how far the job is, from 0 to 1; cheap enough for every step.
 
-        As long as it grows, the bar is less than 1 % behind.
+        It shows at once, or 0.1 s later where something was shown just before.
         """
-        fraction = min(1.0, max(0.0, float(fraction)))
-        now = time.monotonic()
-        if now - self._told_at < PROGRESS_INTERVAL_SECONDS:
-            if abs(fraction - self._told) < PROGRESS_STEP or not self._steps_left:
-                return
-            self._steps_left -= 1
-        self._told_at, self._told = now, fraction
-        self._tell(fraction)
+        self._tell(min(1.0, max(0.0, float(fraction))))
 
     def keep_outputs(self) -> list[str] | None:
         """Give written files their final names; return them relative to the folder of outputs.

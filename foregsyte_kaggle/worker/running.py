@@ -8,11 +8,11 @@ from collections.abc import Callable
 from foregsyte_kaggle.worker.calling import Caller, Outcome, Task
 from foregsyte_kaggle.worker.errors import describe, format_traceback, type_name
 from foregsyte_kaggle.worker.output import Tail
+from foregsyte_kaggle.worker.telling import Teller
 from foregsyte_kaggle.worker.work import Work
 
 __all__ = ["failed_outcome", "run_tasks"]
 
-Tell = Callable[[int, float], None]
 Interrupts = tuple[type[BaseException], ...]
 
 
@@ -21,7 +21,7 @@ def run_tasks(
     work: Work,
     tail: Tail,
     worker: str,
-    tell: Tell,
+    teller: Teller,
     *,
     time_box: float | None = None,
     interrupts: Interrupts = (),
@@ -43,7 +43,7 @@ def run_tasks(
         Told before each job of a batch that is tried by itself.
     """
     if work.is_batch:
-        _run_batch(caller, work, tail, worker, tell, interrupts, on_single)
+        _run_batch(caller, work, tail, worker, teller, interrupts, on_single)
         return
     until = None if time_box is None else time.monotonic() + time_box
     outcomes = work.outcomes
@@ -54,7 +54,7 @@ def run_tasks(
         tail.begin()
         started_at, begun = time.time(), time.perf_counter()
         try:
-            result, paths = caller.call(task, tell)
+            result, paths = caller.call(task, teller)
         except BaseException as error:
             seconds = time.perf_counter() - begun
             output = tail.end()
@@ -88,14 +88,14 @@ def _run_batch(
     work: Work,
     tail: Tail,
     worker: str,
-    tell: Tell,
+    teller: Teller,
     interrupts: Interrupts,
     on_single: Callable[[], object],
 ) -> None:
     tasks = work.take_all()
     if not tasks:
         return
-    ended = _try_batch(caller, tasks, tail, worker, tell, interrupts)
+    ended = _try_batch(caller, tasks, tail, worker, teller, interrupts)
     if len(tasks) == 1 or ended[0].outcome == "completed":
         work.outcomes += ended
         return
@@ -104,17 +104,22 @@ def _run_batch(
         if tail.broken or caller.abandoned:
             return
         on_single()
-        work.outcomes += _try_batch(caller, [task], tail, worker, tell, interrupts)
+        work.outcomes += _try_batch(caller, [task], tail, worker, teller, interrupts)
 
 
 def _try_batch(
-    caller: Caller, tasks: list[Task], tail: Tail, worker: str, tell: Tell, interrupts: Interrupts
+    caller: Caller,
+    tasks: list[Task],
+    tail: Tail,
+    worker: str,
+    teller: Teller,
+    interrupts: Interrupts,
 ) -> list[Outcome]:
     """Call the pipeline once; each job has its share of the time, the first one what was printed."""
     tail.begin()
     started_at, begun = time.time(), time.perf_counter()
     try:
-        returned = caller.call_batch(tasks, tell)
+        returned = caller.call_batch(tasks, teller)
     except BaseException as error:
         seconds = (time.perf_counter() - begun) / len(tasks)
         output = tail.end()

@@ -24,6 +24,7 @@ from foregsyte_kaggle.worker.errors import (
 from foregsyte_kaggle.worker.output import FileTail, Tail
 from foregsyte_kaggle.worker.pipes import TAMPERED, Pipe
 from foregsyte_kaggle.worker.running import run_tasks
+from foregsyte_kaggle.worker.telling import Teller
 from foregsyte_kaggle.worker.work import Work
 
 __all__ = ["load_failure", "main", "pack_outcomes"]
@@ -135,8 +136,7 @@ def _serve(
     name = str(os.getpid())
     left = recycle_after
 
-    def tell(position: int, fraction: float) -> None:
-        send(("progress", position, fraction))
+    teller = Teller(lambda position, fraction: send(("progress", position, fraction)))
 
     while True:
         message = inbox.get()
@@ -158,7 +158,7 @@ def _serve(
         caller.build(tasks[0])
         send(("started", chunk_id, len(tasks) if is_batch else 1))
         on_single = partial(send, ("started", chunk_id, 1))
-        run_tasks(caller, work, tail, name, tell, time_box=time_box, on_single=on_single)
+        run_tasks(caller, work, tail, name, teller, time_box=time_box, on_single=on_single)
         # Packed by itself: what cannot be unpacked then costs its chunk, not the connection.
         outcomes, files = work.finish(), None
         packed = pack_outcomes(outcomes, caller)

@@ -25,12 +25,14 @@ from foregsyte_kaggle.worker import (
     JobContext,
     Outcome,
     Task,
+    Teller,
     ThreadTails,
     Work,
     as_rows,
     clean,
     describe,
     run_tasks,
+    telling,
 )
 
 pytestmark = pytest.mark.unit
@@ -61,8 +63,10 @@ def run(
 ) -> list[Outcome]:
     caller = target if isinstance(target, Caller) else Caller(target, str(folder))
     tails, work = ThreadTails(), Work(tasks, is_batch=is_batch)
+    teller = Teller(tell)
     with tails.installed():
-        run_tasks(caller, work, tails, "w", tell, time_box=time_box, on_single=on_single)
+        run_tasks(caller, work, tails, "w", teller, time_box=time_box, on_single=on_single)
+    teller.close()
     return work.finish()
 
 
@@ -348,7 +352,7 @@ def test_interrupt_that_is_the_user_s_ends_a_batch_without_trying_its_jobs() -> 
             work,
             ThreadTails(),
             "w",
-            lambda *_: None,
+            Teller(None),
             interrupts=(KeyboardInterrupt,),
         )
     assert (seen, work.finish()) == ([["a", "b"]], [])
@@ -626,7 +630,7 @@ def test_interrupt_that_is_the_user_s_ends_the_call_and_keeps_what_ended() -> No
             work,
             ThreadTails(),
             "w",
-            print,
+            Teller(None),
             interrupts=(KeyboardInterrupt,),
         )
     assert [outcome.outcome for outcome in work.finish()] == ["completed"]
@@ -650,7 +654,7 @@ def test_jobs_that_have_not_begun_are_given_back_with_what_ended() -> None:
             said.extend(reports(work) + reports(work))
 
     work = Work(task(f"/{number}", position=number) for number in range(5))
-    run_tasks(Caller(pipeline, "o"), work, ThreadTails(), "w", print)
+    run_tasks(Caller(pipeline, "o"), work, ThreadTails(), "w", Teller(None))
     assert said == [([0, 1], 2)]
     assert [outcome.position for outcome in work.finish()] == [2]
     assert [outcome.position for outcome in work.outcomes] == [0, 1, 2]
@@ -669,7 +673,7 @@ def test_nothing_is_reported_again() -> None:
 
 def test_nothing_is_reported_after_the_end() -> None:
     work = Work([task(), task()])
-    run_tasks(Caller(print, "o"), work, ThreadTails(), "w", print, time_box=0.0)
+    run_tasks(Caller(print, "o"), work, ThreadTails(), "w", Teller(None), time_box=0.0)
     assert len(work.finish()) == 1
     assert reports(work) == []
 
@@ -679,7 +683,7 @@ def test_each_job_is_run_or_given_back_whenever_that_happens() -> None:
         work = Work(task(position=number) for number in range(2000))
         runner = threading.Thread(
             target=run_tasks,
-            args=(Caller(lambda path: None, "o"), work, ThreadTails(), "w", print),
+            args=(Caller(lambda path: None, "o"), work, ThreadTails(), "w", Teller(None)),
         )
         runner.start()
         for _ in range(wait * 20):
@@ -831,45 +835,117 @@ def test_output_path_with_a_folder_is_refused(tmp_path: Path, name: str) -> None
 # Progress
 
 
-def told_of(monkeypatch: pytest.MonkeyPatch, said: Iterable[float], seconds: float) -> list[float]:
-    """Return what is told of what a job says, one thing every so many seconds."""
-    clock, told = [1000.0], list[float]()
-    monkeypatch.setattr("foregsyte_kaggle.worker.context.time.monotonic", lambda: clock[0])
+def told_of(said: Iterable[float], *, until: float | None = None) -> list[float]:
+    """Return what is told of what a job says before it ends, or goes on until a fraction was told."""
+    told: list[float] = []
+    is_there = threading.Event()
 
     def pipeline(path: Path, job: JobContext) -> None:
         for fraction in said:
             job.progress(fraction)
-            clock[0] += seconds
+        if until is not None:
+            assert is_there.wait(30), told
 
     def tell(position: int, fraction: float) -> None:
         assert position == 7
         told.append(fraction)
+        if fraction == until:
+            is_there.set()
 
-    run_one(pipeline, task(position=7), tell=tell)
+    assert run_one(pipeline, task(position=7), tell=tell).error_message is None
     return told
 
 
-def test_progress_is_told_at_once_and_then_not_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = told_of(monkeypatch, (step / 10_000 for step in range(1001)), 0.01)
-    assert told[0] == 0.0
-    assert len(told) in range(90, 102)
+@pytest.fixture
+def long_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time passes between two things that are said."""
+    monkeypatch.setattr(telling, "INTERVAL_SECONDS", 1000.0)
 
 
-def test_last_progress_before_a_long_silence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert told_of(monkeypatch, [0.0, 0.42], 0.0) == [0.0, 0.42]
-    assert told_of(monkeypatch, [0.9, 0.1], 0.0) == [0.9, 0.1]
+@pytest.mark.usefixtures("long_interval")
+def test_progress_is_told_at_once_and_not_again_where_the_job_s_end_says_it() -> None:
+    assert told_of([0.42, 0.9]) == [0.42]
+    assert told_of(step / 100_000 for step in range(100_000)) == [0.0]
 
 
-def test_progress_of_a_million_steps_at_once_is_told_to_one_percent(
+def test_progress_is_told_again_as_time_goes_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "INTERVAL_SECONDS", 0.0)
+    assert told_of([0.1, 0.2, 0.9]) == [0.1, 0.2, 0.9]
+
+
+def test_last_progress_before_a_long_silence_is_told() -> None:
+    assert told_of([0.0, 0.2, 0.42], until=0.42)[-1] == 0.42
+    assert told_of([0.9, 0.1], until=0.1) == [0.9, 0.1]
+
+
+def test_each_job_of_a_batch_has_its_last_progress_told() -> None:
+    told: dict[int, float] = {}
+    all_there = threading.Event()
+
+    def pipeline(paths: list[Path], job: list[JobContext]) -> list[None]:
+        for step in range(1, 6):
+            for number, one in enumerate(job):
+                one.progress(step / 5 - number / 100)
+        assert all_there.wait(30), told
+        return [None] * len(paths)
+
+    def tell(position: int, fraction: float) -> None:
+        told[position] = fraction
+        if told == {1: 1.0, 2: 0.99, 3: 0.98}:
+            all_there.set()
+
+    tasks = [task(position=number) for number in (1, 2, 3)]
+    ended = run(pipeline, *tasks, is_batch=True, tell=tell)
+    assert [one.error_message for one in ended] == [None] * 3
+
+
+def test_nothing_of_a_job_is_told_after_its_end() -> None:
+    told: list[tuple[int, float]] = []
+    sent = threading.Event()
+
+    def send(position: int, fraction: float) -> None:
+        told.append((position, fraction))
+        if len(told) == 2:
+            sent.set()
+
+    teller = Teller(send)
+    for position in (1, 2, 3):
+        teller.tell(position, 0.5)
+    teller.forget(2)
+    assert sent.wait(30)
+    teller.close()
+    assert told == [(1, 0.5), (3, 0.5)]
+
+
+def test_the_timer_of_progress_ends_when_nothing_waits_and_when_it_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = told_of(monkeypatch, (step / 1_000_000 for step in range(1_000_001)), 0.0)
-    assert len(told) <= 101
-    assert told[-1] >= 0.99
+    def end_of_timer() -> None:
+        for thread in threading.enumerate():
+            if thread.name == "foregsyte-progress":
+                thread.join(30)
+                assert not thread.is_alive()
+
+    end_of_timer()
+    teller = Teller(lambda *_: None)
+    teller.tell(1, 0.1)
+    teller.tell(1, 0.2)
+    end_of_timer()
+    monkeypatch.setattr(telling, "INTERVAL_SECONDS", 1000.0)
+    teller.tell(1, 0.3)
+    teller.close()
+    end_of_timer()
 
 
-def test_progress_to_and_fro_is_told_so_many_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(told_of(monkeypatch, [0.0, 1.0] * 10_000, 0.0)) <= 101
+@pytest.mark.usefixtures("long_interval")
+def test_progress_fails_no_job_where_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert told_of([0.1, 0.2]) == [0.1]
 
 
 @pytest.mark.parametrize(("said", "told"), [(-1, 0.0), (0.42, 0.42), (7, 1.0), (float("nan"), 0.0)])
