@@ -113,7 +113,8 @@ def kaggle(session: nox.Session) -> None:
     """The versions in Kaggle's image, which are the oldest supported; hundreds of kills."""
     kill_hundreds(session)
     install(session, "test", "--constraint", str(PINS))
-    run_tests(session, *WITHOUT_BROWSER)
+    session.install("playwright")  # for pages by the nbconvert of the pins; needs no JupyterLab
+    run_tests(session, *WITHOUT_BROWSER, "tests/browser/test_saved_notebooks.py")
 
 
 @lane("3.11")
@@ -124,7 +125,7 @@ def colab(session: nox.Session) -> None:
     run_tests(session, "tests/unit", "tests/notebooks")
 
 
-@lane("3.11")
+@lane("3.13", "3.11")
 def fork(session: nox.Session) -> None:
     """duckdb-sqlalchemy, the maintained fork, in place of duckdb-engine."""
     install(session, "test", "duckdb-sqlalchemy")
