@@ -111,6 +111,7 @@ def test_clicks_act_in_an_idle_kernel_beside_the_run(kernel: Any) -> None:
     click(kernel, stop)
     wait(lambda label: label == "Stopping…")
     wait(lambda label: label == "Stop")
+    kernel.run("run.wait()")  # until it told its end
     assert kernel.run("print(run.ended_by, run.failed)") == "stopped 2\n"
     assert kernel.run("print(*fk.attempts_frame().outcome)").split().count("failed") == 2
 
