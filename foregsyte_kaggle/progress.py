@@ -35,10 +35,11 @@ class ProgressBar:
         if not shown:
             return
         with contextlib.suppress(Exception):
-            from tqdm.auto import tqdm
+            from tqdm import auto, std
 
             batch = session_kind() in BATCH_SESSIONS
-            self._bar = tqdm(
+            # Nobody sees a widget in the log of a batch session, or in the page that is made of it.
+            self._bar = (std if batch else auto).tqdm(
                 total=run.total,
                 desc=run.label,
                 unit="job",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-import traceback
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from foregsyte_kaggle.environment import is_interactive
@@ -18,7 +17,7 @@ from foregsyte_kaggle.runs import Run
 from foregsyte_kaggle.widgets.cell_watch import CellWatch
 from foregsyte_kaggle.widgets.panel_html import run_to_html
 from foregsyte_kaggle.widgets.run_state import RunState, state_to_text, take_state
-from foregsyte_kaggle.widgets.table import WIDGET_VIEW
+from foregsyte_kaggle.widgets.showing import Displays, publish
 from foregsyte_kaggle.widgets.ticking import Ticker
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
@@ -93,7 +92,7 @@ class RunPanel:
         self._run = run
         self._workspace = workspace
         self._controls: PanelControls | None = None
-        self._saved: Any = None
+        self._displays = Displays()
         self._saw_end = False
         self._paths: dict[str, str] = {}
         self._lock = threading.RLock()
@@ -134,13 +133,7 @@ class RunPanel:
         if controls is None:
             return False
         self.refresh()
-        view = {"version_major": 2, "version_minor": 0, "model_id": controls.root.model_id}
-        # As a job table does: without words of its own, and the plain one as a display beside it.
-        _publish({WIDGET_VIEW: view, "text/plain": ""})
-        if self._saved is None:
-            self._saved = _publish(self._bundle(), display_id=True)
-        else:
-            self._saved.display(self._bundle(), raw=True)
+        self._displays.show(controls.root.model_id, self._bundle())
         if self._run.is_running:
             self._cells.start()
             self._ticker.start()
@@ -156,7 +149,7 @@ class RunPanel:
         self._cells.stop()
         with self._lock:
             controls, self._controls = self._controls, None
-            self._saved = None
+            self._displays.forget()
         if _panels.get(self._run.run_id) is self:
             del _panels[self._run.run_id]
         if controls is not None:
@@ -173,7 +166,7 @@ class RunPanel:
 
     def _ipython_display_(self) -> None:
         if not self.show_live():
-            _publish(self._bundle())
+            publish(self._bundle())
 
     def _bundle(self, state: RunState | None = None) -> dict[str, str]:
         state = state or take_state(self._run)
@@ -198,8 +191,7 @@ class RunPanel:
         return self._controls
 
     def _update_saved(self, state: RunState) -> None:
-        if self._saved is not None:
-            self._saved.update(self._bundle(state), raw=True)
+        self._displays.update(self._bundle(state))
 
     def _find_paths(self, state: RunState) -> dict[str, str]:
         """Return the inputs of the jobs that failed last; looked up only when others did."""
@@ -252,13 +244,10 @@ class RunPanel:
             self._update_saved(take_state(run))
 
     def _alert(self, message: str, error: Exception) -> None:
-        known = isinstance(error, ForegsyteError)
-        said = str(error) if known else f"{type(error).__name__}: {error}"
-        details = "" if known else "".join(traceback.format_exception(error))
         controls = self._controls
         if controls is not None:
             try:
-                controls.alert(f"{message}: {said}", details)
+                controls.alert(message, error)
             except Exception:  # noqa: BLE001 - the front end is gone
                 return
 
@@ -272,10 +261,3 @@ def _what_is_retried(run: Run, jobs: int) -> str:
     if run.is_running and not run.is_stopping:
         return f"{again}: this run takes {them} up, or run_jobs({pipeline}) where it ends before."
     return f"{again}: run_jobs({pipeline}) runs {them}."
-
-
-def _publish(data: dict[str, Any], **kwargs: Any) -> Any:
-    from IPython.display import display
-
-    publish: Any = display  # untyped
-    return publish(data, raw=True, **kwargs)

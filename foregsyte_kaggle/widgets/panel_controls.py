@@ -73,9 +73,9 @@ class PanelControls:
         if self.message.value == self._told:
             self.message.value = ""
 
-    def alert(self, message: str, details: str = "") -> None:
+    def alert(self, what: str, error: Exception) -> None:
         """Show what went wrong."""
-        self.message.value = message_to_html(message, details)
+        self.message.value = message_to_html(*parts.as_message(what, error))
 
     def close(self) -> None:
         """Remove the views and close every comm."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from html import escape
 
 from foregsyte_kaggle.notices import counted
 from foregsyte_kaggle.widgets.html import style_to_html
+from foregsyte_kaggle.widgets.markup import text
 from foregsyte_kaggle.widgets.run_state import KINDS, RunState, roughly
-from foregsyte_kaggle.widgets.words import duration, moment, visible
+from foregsyte_kaggle.widgets.words import duration, moment
 
 __all__ = ["failures_to_html", "note_to_html", "run_to_html", "state_to_html"]
 
@@ -40,11 +40,11 @@ def failures_to_html(state: RunState, paths: Mapping[str, str]) -> str:
     return f'<div class="fk-jobs fk-page fk-run">{failures}</div>' if failures else ""
 
 
-def note_to_html(text: str) -> str:
+def note_to_html(note: str) -> str:
     """Return a line that tells something; nothing for no text."""
-    if not text:
+    if not note:
         return ""
-    return f'<div class="fk-jobs fk-page fk-run"><p class="fk-told" role="status">{_text(text)}</p></div>'
+    return f'<div class="fk-jobs fk-page fk-run"><p class="fk-told" role="status">{text(note)}</p></div>'
 
 
 def _progress(state: RunState) -> str:
@@ -54,8 +54,8 @@ def _progress(state: RunState) -> str:
 def _head(state: RunState) -> str:
     said = state.ended or ("stopping…" if state.is_stopping else "working")
     return (
-        f'<p class="fk-head"><b>Run of <bdi>{_text(state.label)}</bdi></b>'
-        f'<span class="fk-ended">{_text(said)}</span></p>'
+        f'<p class="fk-head"><b>Run of <bdi>{text(state.label)}</bdi></b>'
+        f'<span class="fk-ended">{text(said)}</span></p>'
     )
 
 
@@ -98,7 +98,7 @@ def _facts(state: RunState) -> str:
         if state.session_left is not None:
             facts["Session ends"] = f"in {roughly(state.session_left)}".replace("in about", "in")
     items = "".join(
-        f"<div><dt>{name}</dt><dd>{_text(said)}</dd></div>" for name, said in facts.items()
+        f"<div><dt>{name}</dt><dd>{text(said)}</dd></div>" for name, said in facts.items()
     )
     return f'<dl class="fk-facts">{items}</dl>'
 
@@ -107,22 +107,18 @@ def _failures(state: RunState, paths: Mapping[str, str]) -> str:
     if not state.kinds:
         return ""
     kinds = "".join(
-        f"<li><b>{number:,} x {_text(kind)}</b></li>" for kind, number, _ in state.kinds[:KINDS]
+        f"<li><b>{number:,} x {text(kind)}</b></li>" for kind, number, _ in state.kinds[:KINDS]
     )
     more = len(state.kinds) - KINDS
     kinds += f"<li>and {counted(more, 'other kind')}</li>" if more > 0 else ""
     kinds += f"<li>{state.retried:,} of them retried</li>" if state.retried else ""
     rows = "".join(
-        f'<li><bdi class="fk-path">{_text(paths.get(job_id, job_id))}</bdi>'
-        f'<div class="fk-error"><b>{_text(kind)}</b>{": " if message else ""}'
-        f"<bdi>{_text(message)}</bdi></div></li>"
+        f'<li><bdi class="fk-path">{text(paths.get(job_id, job_id))}</bdi>'
+        f'<div class="fk-error"><b>{text(kind)}</b>{": " if message else ""}'
+        f"<bdi>{text(message)}</bdi></div></li>"
         for job_id, kind, message in state.recent
     )
     return (
         f'<ul class="fk-counts fk-kinds" aria-label="Failures by kind">{kinds}</ul>'
         f'<p class="fk-dim fk-note">Last failures</p><ol class="fk-failures">{rows}</ol>'
     )
-
-
-def _text(value: str) -> str:
-    return escape(visible(value))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.environment import is_interactive
 from foregsyte_kaggle.errors import InvalidArgumentError
@@ -21,6 +21,7 @@ from foregsyte_kaggle.widgets.details_html import details_to_html
 from foregsyte_kaggle.widgets.html import message_to_html, page_to_document, page_to_html
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery
 from foregsyte_kaggle.widgets.paging import load_page
+from foregsyte_kaggle.widgets.showing import Displays, publish
 from foregsyte_kaggle.widgets.text import page_to_text
 from foregsyte_kaggle.widgets.ticking import Ticker
 from foregsyte_kaggle.widgets.words import visible
@@ -33,7 +34,6 @@ __all__ = ["JobTable", "job_table"]
 
 #: How often a table follows a run.
 REFRESH_SECONDS = 1.0
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def job_table(
@@ -114,7 +114,7 @@ class JobTable:
         self._workspace = workspace
         self._query = query
         self._controls: JobControls | None = None
-        self._saved: Any = None
+        self._displays = Displays()
         self._ticker = Ticker(self._tick, lambda: bool(workspace.live_runs), REFRESH_SECONDS)
 
     def refresh(self) -> None:
@@ -165,7 +165,7 @@ class JobTable:
         self._workspace.forget(self._ticker.start)
         self._ticker.close()
         controls, self._controls = self._controls, None
-        self._saved = None
+        self._displays.forget()
         if controls is not None:
             controls.close()
 
@@ -183,17 +183,9 @@ class JobTable:
         page = self._page()
         controls = self._live_controls(page)
         if controls is None:
-            _publish(_bundle(page))
-            return
-        view = {"version_major": 2, "version_minor": 0, "model_id": controls.root.model_id}
-        # Without words of its own: where the widget cannot be shown, the table below says everything.
-        _publish({WIDGET_VIEW: view, "text/plain": ""})
-        # A display of its own, since nbconvert drops the HTML beside a widget's view. The style hides it while
-        # the live one is there.
-        if self._saved is None:
-            self._saved = _publish(_bundle(page), display_id=True)
-        else:  # under the same name, so that an update reaches every copy
-            self._saved.display(_bundle(page), raw=True)
+            publish(_bundle(page))
+        else:
+            self._displays.show(controls.root.model_id, _bundle(page))
 
     def _page(self) -> JobPage:
         return self._load(self._query)
@@ -260,16 +252,8 @@ class JobTable:
                 self._update_saved(controls.page)
 
     def _update_saved(self, page: JobPage) -> None:
-        if self._saved is not None:
-            self._saved.update(_bundle(page), raw=True)
+        self._displays.update(_bundle(page))
 
 
 def _bundle(page: JobPage) -> dict[str, str]:
     return {"text/plain": page_to_text(page), "text/html": page_to_html(page)}
-
-
-def _publish(data: dict[str, Any], **kwargs: Any) -> Any:
-    from IPython.display import display
-
-    publish: Any = display  # untyped
-    return publish(data, raw=True, **kwargs)

@@ -14,6 +14,7 @@ from foregsyte_kaggle.errors import InvalidArgumentError, WorkspaceError
 from foregsyte_kaggle.filters import as_statuses
 from foregsyte_kaggle.widgets import table
 from foregsyte_kaggle.widgets.page import PageQuery
+from foregsyte_kaggle.widgets.showing import WIDGET_VIEW
 from foregsyte_kaggle.workspace import Workspace
 from tests.job_tables import Published, seed, widgets_alive
 
@@ -177,7 +178,7 @@ def test_front_end_gets_the_widget_and_the_plain_table_beside_it(
     made = job_table(page_size=5)
     made._ipython_display_()
     view, saved = front_end.shown
-    assert view[table.WIDGET_VIEW]["model_id"] in widgets_alive()
+    assert view[WIDGET_VIEW]["model_id"] in widgets_alive()
     assert view["text/plain"] == "", (
         "else a page that cannot show the widget would show the table twice"
     )
@@ -193,7 +194,7 @@ def test_displaying_again_shows_the_same_widget(
     seed(memory_workspace)
     made._ipython_display_()
     first, _, second, saved = front_end.shown
-    assert first[table.WIDGET_VIEW] == second[table.WIDGET_VIEW]
+    assert first[WIDGET_VIEW] == second[WIDGET_VIEW]
     assert "57</b> jobs" in saved["text/html"]
     assert made._controls is not None
     assert made._controls.page.total == 57

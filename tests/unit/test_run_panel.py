@@ -25,8 +25,10 @@ from foregsyte_kaggle.widgets.cell_watch import CellWatch
 from foregsyte_kaggle.widgets.panel_controls import PanelControls
 from foregsyte_kaggle.widgets.panel_html import run_to_html, state_to_html
 from foregsyte_kaggle.widgets.run_state import roughly, state_to_text, take_state
+from foregsyte_kaggle.widgets.showing import WIDGET_VIEW
 from foregsyte_kaggle.worker import Outcome
 from foregsyte_kaggle.workspace import Workspace
+from tests.job_tables import Published, widgets_alive
 
 pytestmark = pytest.mark.unit
 
@@ -379,55 +381,6 @@ def test_by_default_it_is_the_run_that_works(background_run: Run) -> None:
 # --- what is displayed where -------------------------------------------------------------------------
 
 
-class Published:
-    """Stands for IPython's display: keeps what was shown, and its updates."""
-
-    def __init__(self) -> None:
-        self.shown: list[dict[str, Any]] = []
-        self.updates: list[dict[str, Any]] = []
-
-    def __call__(self, data: dict[str, Any], **_kwargs: Any) -> Published:
-        self.shown.append(data)
-        return self
-
-    def display(self, data: dict[str, Any], **kwargs: Any) -> None:
-        assert kwargs == {"raw": True}
-        self.shown.append(data)
-
-    def update(self, data: dict[str, Any], **kwargs: Any) -> None:
-        assert kwargs == {"raw": True}
-        self.updates.append(data)
-
-
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> Published:
-    made = Published()
-    monkeypatch.setattr(panel, "_publish", made)
-    return made
-
-
-@pytest.fixture
-def front_end(published: Published, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
-    """Pretend that somebody sits at a notebook; afterwards no widget may be left."""
-    before = set(widgets_alive())
-    monkeypatch.setattr(panel, "is_interactive", lambda: True)
-    monkeypatch.setattr("foregsyte_kaggle.background.is_interactive", lambda: True)
-    monkeypatch.setattr(PanelControls, "has_comm", True)
-    monkeypatch.setattr(panel, "TICK_SECONDS", 0.05)
-    yield published
-    for left in set(widgets_alive()) - before:
-        widgets_alive()[left].close()
-
-
-def widgets_alive() -> dict[str, Any]:
-    """Return ipywidgets' own list of widgets that have a comm."""
-    from ipywidgets.widgets import widget
-
-    if hasattr(widget, "_instances"):
-        return dict(widget._instances)
-    return dict(widget.Widget.widgets)  # until ipywidgets 7
-
-
 def tickers() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if one.name == "foregsyte-tick"]
 
@@ -476,7 +429,7 @@ def test_front_end_gets_the_widget_and_the_plain_view_beside_it(
 ) -> None:
     made, controls = shown(background_run)
     view, saved = front_end.shown
-    assert view[panel.WIDGET_VIEW]["model_id"] == controls.root.model_id
+    assert view[WIDGET_VIEW]["model_id"] == controls.root.model_id
     assert view["text/plain"] == ""
     assert saved["text/plain"] == made.to_text()
     assert "fk-saved" in saved["text/html"]
@@ -610,7 +563,7 @@ def test_displaying_again_shows_the_same_widget(background_run: Run, front_end: 
     made, _ = shown(background_run)
     made._ipython_display_()
     first, _, second, _ = front_end.shown
-    assert first[panel.WIDGET_VIEW] == second[panel.WIDGET_VIEW]
+    assert first[WIDGET_VIEW] == second[WIDGET_VIEW]
     assert len(tickers()) == 1
     made.close()
 
@@ -629,7 +582,7 @@ def test_background_run_shows_its_panel_and_no_bar(
     run = run_jobs("p", executor="threads", background=True)
     run.wait()
     assert [set(bundle) for bundle in front_end.shown] == [
-        {panel.WIDGET_VIEW, "text/plain"},
+        {WIDGET_VIEW, "text/plain"},
         {"text/plain", "text/html"},
     ]
     assert front_end.updates[-1]["text/plain"] == "run of p: 1 completed\n  finished"
