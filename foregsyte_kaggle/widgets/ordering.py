@@ -172,6 +172,8 @@ def _guess(
     if math.isinf(spread):
         return [None, None]
     low, high = skipped / part.jobs, (skipped + size) / part.jobs
+    if order.key == KEYS["registered"] and spread == SPREADS[0]:
+        return _guess_evenly(cursor, order, part.jobs, low, high, spread)
     error = "$spread * sqrt(jobs * {0} * (1 - {0})) + 1"
     rows = cursor.execute(
         f"SELECT nth <= jobs * $low, key, position FROM (SELECT {order.key} AS key,"
@@ -184,6 +186,22 @@ def _guess(
     ).fetchall()
     found = {is_low: (key, position) for is_low, key, position in rows}
     return [found.get(True), found.get(False)]
+
+
+def _guess_evenly(
+    cursor: DuckDBPyConnection, order: Order, jobs: int, low: float, high: float, spread: float
+) -> list[Bound | None]:
+    """Do the same for the order of registering without a sample: as if the jobs lay evenly in it."""
+    first, last = cursor.execute("SELECT min(position), max(position) FROM jobs").fetchall()[0]
+    if first is None:
+        return [None, None]
+    bounds: list[Bound | None] = []
+    for share, way in ((low, -1), (high, 1)):
+        error = (spread * math.sqrt(jobs * share * (1 - share)) + 1) / jobs
+        ahead = round((last - first) * (share + way * error))
+        position = last - ahead if order.falls else first + ahead
+        bounds.append((position, position))
+    return bounds
 
 
 def _count_before(cursor: DuckDBPyConnection, order: Order, part: Part, low: Bound | None) -> int:
