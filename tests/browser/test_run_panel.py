@@ -28,12 +28,13 @@ for number in range({JOBS}):
 
 @fk.pipeline("waiting")
 def waiting(path, job):
-    for step in range(4):
+    steps = 60 if path.stem.endswith("3") else 3
+    for step in range(steps):
         time.sleep(0.1)
-        job.progress(step / 4)
+        job.progress((step + 1) / steps)
     if path.stem.endswith("7"):
         raise ValueError("<img src=x onerror=alert(1)> ends with 7")
-    return {{"waited": 0.4}}
+    return {{"waited": steps / 10}}
 
 
 fk.bootstrap(Path.cwd() / "NAME")
