@@ -27,7 +27,8 @@ class RealKernel:
         self.client.wait_for_ready(timeout=60)
 
     def begin(self, cell: str) -> str:
-        return str(self.client.execute(cell))
+        # After a cell that failed, a kernel refuses for a moment what is meant to stop at errors.
+        return str(self.client.execute(cell, stop_on_error=False))
 
     def end(self, request: str) -> tuple[str, str]:
         """Wait for a cell; return what it printed, and the name of its error."""
