@@ -149,6 +149,10 @@ def active_workspace(workspace: Workspace | None = None) -> Workspace:
     if chosen is None:
         raise WorkspaceError("no workspace is open: call foregsyte_kaggle.bootstrap() first")
     if chosen.database.closed:
+        # What was made with it goes on with the same directory, opened again.
+        again = open_workspaces.get(chosen.directory)
+        if again is not None:
+            return again
         raise WorkspaceError(f"the workspace {chosen.directory} was closed; call bootstrap() again")
     return chosen
 

@@ -34,15 +34,25 @@ def row_to_html(page: JobPage, row: JobRow, *, mixed: bool) -> str:
     error = ": ".join(
         filter(None, (row.error_type, cut(row.error_message or "", ERROR_CHARACTERS)))
     )
-    why = f'<span class="fk-why"><bdi>{text(error)}</bdi></span>' if error else ""
+    why = (
+        f'<span class="fk-why" title="{text(error)}"><bdi>{text(error)}</bdi></span>'
+        if error
+        else ""
+    )
+    folder, slash, name = row.input_path.rpartition("/")
     source = (
-        f' <span class="fk-dim">in <bdi>{text(row.source)}</bdi></span>'
+        f'<span class="fk-dim fk-in"> in <bdi>{text(row.source)}</bdi></span>'
         if mixed and row.source
         else ""
     )
+    # Where room is short the folder is cut, and the name last: it tells an input from its neighbours.
+    path = (
+        f'<bdi class="fk-dim fk-folder">{text(folder + slash)}</bdi>'
+        f'<bdi class="fk-file">{text(name)}</bdi>{source}'
+    )
     cells = {
         "status": badge(row),
-        "input": f'<span class="fk-path" title="{text(row.input_path)}">{path_to_html(row)}{source}</span>{why}',
+        "input": f'<span class="fk-path" title="{text(row.input_path)}">{path}</span>{why}',
         "pipeline": f"<bdi>{text(row.pipeline_id)}</bdi>",
         "attempts": f"{row.attempts:,}",
         "took": duration(took(page, row)),
@@ -67,7 +77,7 @@ def badge(row: JobRow) -> str:
         label += f" {done}"
         style = f' style="--fk-done: {done}"'
     mark = (
-        f' <span class="fk-dim fk-outdated" title="{OUTDATED}">older code</span>'
+        f' <span class="fk-outdated" role="img" aria-label="older code" title="{OUTDATED}">old</span>'
         if row.outdated
         else ""
     )

@@ -7,37 +7,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from foregsyte_kaggle.filters import JobFilter
 from foregsyte_kaggle.notices import counted
 from foregsyte_kaggle.widgets import parts
-from foregsyte_kaggle.widgets.choices import Choices
 from foregsyte_kaggle.widgets.filter_bar import FilterBar
 from foregsyte_kaggle.widgets.html import caption_to_html, message_to_html, style_to_html
+from foregsyte_kaggle.widgets.job_source import JobSource
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery
 from foregsyte_kaggle.widgets.pager import Pager
-from foregsyte_kaggle.widgets.retry_bar import RetryBar
+from foregsyte_kaggle.widgets.retry_bar import FINISHED, RetryBar
 from foregsyte_kaggle.widgets.rows import Rows
 
-__all__ = ["JobControls", "Jobs"]
-
-
-@dataclass(frozen=True)
-class Jobs:
-    """What the controls ask of the ledger; what one of these raises is shown above the table."""
-
-    load: Callable[[PageQuery], JobPage]
-    """Gives the page of a query."""
-    choices: Callable[[], Choices]
-    """Gives the names that the lists offer."""
-    count_failed: Callable[[JobPage], int]
-    """Gives how many jobs of the page's pipeline and source failed."""
-    describe: Callable[[str], str]
-    """Gives the details of a job as HTML."""
-    retry: Callable[[JobFilter, set[str] | None], int]
-    """Makes jobs pending again and says how many."""
+__all__ = ["JobControls"]
 
 
 class JobControls:
@@ -50,22 +33,22 @@ class JobControls:
     page
         What to show first.
     jobs
-        The ledger.
+        The ledger; what asking it raises is shown above the table.
     on_shown
         Told of each page that a person asked for.
     """
 
-    def __init__(self, page: JobPage, jobs: Jobs, on_shown: Callable[[JobPage], None]) -> None:
+    def __init__(self, page: JobPage, jobs: JobSource, on_shown: Callable[[JobPage], None]) -> None:
         self.page = page
         self._jobs = jobs
         self._on_shown = on_shown
         # A refresh during a run comes from a thread of its own.
         self._lock = threading.RLock()
         self._selected: set[str] = set()
-        self.filters = FilterBar(self.show)
-        self.rows = Rows(self.show, self._select, self._describe)
-        self.pager = Pager(page.query.page_size, self.show)
-        self.retries = RetryBar(self._retry)
+        self.filters = FilterBar(self.show, self._lock)
+        self.rows = Rows(self.show, self._select, self._describe, self._lock)
+        self.pager = Pager(page.query.page_size, self.show, self._lock)
+        self.retries = RetryBar(self._retry, self._clear, self._lock)
         self.message = parts.html()
         self.caption = parts.html()
         self.root = parts.column(
@@ -87,7 +70,9 @@ class JobControls:
     def show(self, query: PageQuery) -> None:
         """Load and show a page; on an error show that instead."""
         with self._lock:
-            self._guarded(lambda: self._show(self._jobs.load(query)))
+            # The lists change when jobs are registered; who asks for the same again wants to see that.
+            offer = query == self.page.query
+            self._guarded(lambda: self._show(self._jobs.load(query), offer=offer))
 
     def show_page(self, page: JobPage) -> None:
         """Show a page that was loaded elsewhere."""
@@ -109,13 +94,15 @@ class JobControls:
             self.rows.close()
             parts.close_all(self.root)
 
-    def _show(self, page: JobPage) -> None:
+    def _show(self, page: JobPage, *, offer: bool) -> None:
         self.message.value = ""
-        self._fill(page, offer=True)
+        self._fill(page, offer=offer)
         self._on_shown(page)
 
     def _fill(self, page: JobPage, *, offer: bool) -> None:
         self.page = page
+        # What was selected and is pending or running again cannot be retried any more.
+        self._selected -= {row.job_id for row in page.rows if row.status not in FINISHED}
         if offer:
             self.filters.offer(self._jobs.choices(), page.query)
         self.filters.fill(page)
@@ -129,6 +116,9 @@ class JobControls:
             self._selected = self._selected | job_ids if ticked else self._selected - job_ids
             self._guarded(lambda: self._fill(self.page, offer=False))
 
+    def _clear(self) -> None:
+        self._select(set(self._selected), False)
+
     def _describe(self, job_id: str) -> str:
         try:
             return self._jobs.describe(job_id)
@@ -139,7 +129,7 @@ class JobControls:
         def retry() -> None:
             jobs = self._jobs.retry(wanted, job_ids)
             self._selected = set()
-            self._show(self._jobs.load(self.page.query))
+            self._show(self._jobs.load(self.page.query), offer=False)
             said = counted(jobs, "job is pending again", "jobs are pending again")
             self.message.value = message_to_html(
                 f"{said}; run_jobs() runs what is pending", alert=False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ipywidgets
@@ -19,6 +21,9 @@ __all__ = ["FilterBar"]
 #: Characters of a name that a list shows.
 NAME_CHARACTERS = 60
 
+#: The value of a list's "all". Not None, by which ipywidgets means that nothing is chosen; and no name is empty.
+EVERY = ""
+
 
 class FilterBar(parts.Part):
     """Status chips with counts, pipeline, source and search.
@@ -27,10 +32,12 @@ class FilterBar(parts.Part):
     ----------
     ask
         Called with the query that a person wants now.
+    lock
+        As of a ``Part``.
     """
 
-    def __init__(self, ask: Callable[[PageQuery], None]) -> None:
-        super().__init__()
+    def __init__(self, ask: Callable[[PageQuery], None], lock: threading.RLock) -> None:
+        super().__init__(lock)
         self._ask = ask
         self._query = PageQuery()
         self.all_chip = parts.chip("all", "Show jobs of every status")
@@ -51,13 +58,13 @@ class FilterBar(parts.Part):
             parts.row(self.all_chip, *self.chips.values(), self.refresh_button),
             parts.row(self.search_box, self.pipeline_list, self.source_list),
         )
-        self.all_chip.observe(self._on_all, "value")
+        self.follow(self.all_chip, lambda _: self._want(statuses=()))
         for status, chip in self.chips.items():
-            chip.observe(self._on_chip(status), "value")
-        self.search_box.observe(self._on("search"), "value")
-        self.pipeline_list.observe(self._on("pipeline_id"), "value")
-        self.source_list.observe(self._on("source"), "value")
-        self.refresh_button.on_click(lambda _: self._ask(self._query))
+            self.follow(chip, partial(self._want_status, status))
+        self.follow(self.search_box, lambda text: self._want(search=text))
+        self.follow(self.pipeline_list, lambda name: self._want(pipeline_id=name or None))
+        self.follow(self.source_list, lambda name: self._want(source=name or None))
+        self.press(self.refresh_button, lambda: self._ask(self._query))
 
     def offer(self, choices: Choices, query: PageQuery) -> None:
         """Fill the lists with the names that there are, and those asked for."""
@@ -67,13 +74,13 @@ class FilterBar(parts.Part):
         ):
             known = sorted({*names, *([asked] if asked is not None else [])})
             options = (
-                ("all", None),
+                ("all", EVERY),
                 *((cut(visible(name), NAME_CHARACTERS), name) for name in known),
             )
             with self._quietly():
                 if box.options != options:
                     box.options = options
-                    box.value = asked
+                    box.value = asked or EVERY
                 parts.set_shown(box, shown=len(known) > 1)
 
     def fill(self, page: JobPage) -> None:
@@ -87,32 +94,17 @@ class FilterBar(parts.Part):
                 chip.description = _counted(status.value, page.counts[status], pressed=pressed)
                 chip.value = pressed
             self.search_box.value = query.search
-            self.pipeline_list.value = query.pipeline_id
-            self.source_list.value = query.source
+            self.pipeline_list.value = query.pipeline_id or EVERY
+            self.source_list.value = query.source or EVERY
 
-    def _on_all(self, _change: object) -> None:
-        if not self._filling:
-            self._ask(replace(self._query, statuses=(), number=1))
+    def _want(self, **changed: Any) -> None:
+        self._ask(replace(self._query, **changed, number=1))
 
-    def _on_chip(self, status: JobStatus) -> Callable[[dict[str, Any]], None]:
-        def follow(change: dict[str, Any]) -> None:
-            if not self._filling:
-                # Told by the event and not by the chips: a refresh during a run may have set those again.
-                pressed = {*self._query.statuses} - {status} | (
-                    {status} if change["new"] else set()
-                )
-                chosen = tuple(one for one in JobStatus if one in pressed)
-                every = len(chosen) == len(self.chips)
-                self._ask(replace(self._query, statuses=() if every else chosen, number=1))
-
-        return follow
-
-    def _on(self, name: str) -> Callable[[dict[str, Any]], None]:
-        def follow(change: dict[str, Any]) -> None:
-            if not self._filling:
-                self._ask(replace(self._query, **{name: change["new"]}, number=1))
-
-        return follow
+    def _want_status(self, status: JobStatus, pressed: bool) -> None:
+        # Told by what was pressed and not by the chips: a refresh during a run may have set those again.
+        wanted = {*self._query.statuses} - {status} | ({status} if pressed else set())
+        chosen = tuple(one for one in JobStatus if one in wanted)
+        self._want(statuses=() if len(chosen) == len(self.chips) else chosen)
 
 
 def _counted(name: str, jobs: int, *, pressed: bool) -> str:

@@ -61,9 +61,10 @@ def message_to_html(message: str, details: str = "", *, alert: bool = True) -> s
 def caption_to_html(page: JobPage) -> str:
     """Return which rows a live table shows, or why none."""
     shown = _caption(page) if page.rows else _why_empty(page)
-    kind = "fk-caption" if page.rows else "fk-caption fk-empty"
+    as_of = in_time(page.asked_at, f"{page.asked_at:%H:%M:%S}")
     return (
-        f'<div class="fk-jobs fk-page"><div class="{kind}" role="status">{text(shown)}</div></div>'
+        '<div class="fk-jobs fk-page"><div class="fk-caption">'
+        f'<span class="fk-range" role="status">{text(shown)}</span> · as of {as_of} UTC</div></div>'
     )
 
 

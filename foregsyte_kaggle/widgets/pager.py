@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,10 +25,14 @@ class Pager(parts.Part):
         Offered beside the usual ones.
     ask
         Called with the query that a person wants now.
+    lock
+        As of a ``Part``.
     """
 
-    def __init__(self, page_size: int, ask: Callable[[PageQuery], None]) -> None:
-        super().__init__()
+    def __init__(
+        self, page_size: int, ask: Callable[[PageQuery], None], lock: threading.RLock
+    ) -> None:
+        super().__init__(lock)
         self._ask = ask
         self._page: JobPage | None = None
         self.back_button = parts.button("Back", "Previous page")
@@ -45,10 +50,10 @@ class Pager(parts.Part):
         self.root = parts.row(
             self.back_button, self.number_box, self.pages_label, self.forward_button, self.size_box
         )
-        self.number_box.observe(self._on_number, "value")
-        self.size_box.observe(self._on_size, "value")
-        self.back_button.on_click(lambda _: self._turn(-1))
-        self.forward_button.on_click(lambda _: self._turn(1))
+        self.follow(self.number_box, self._want_number)
+        self.follow(self.size_box, self._want_size)
+        self.press(self.back_button, lambda: self._turn(-1))
+        self.press(self.forward_button, lambda: self._turn(1))
 
     def fill(self, page: JobPage) -> None:
         """Set every control to what the page says."""
@@ -64,17 +69,16 @@ class Pager(parts.Part):
             self.forward_button.disabled = number == page.pages
             self.size_box.value = page.query.page_size
 
-    def _on_number(self, _change: object) -> None:
-        if not self._filling and self._page is not None:
-            self._ask(replace(self._page.query, number=max(1, self.number_box.value)))
+    def _want_number(self, number: int) -> None:
+        if self._page is not None:
+            self._ask(replace(self._page.query, number=max(1, number)))
 
-    def _on_size(self, _change: object) -> None:
-        if not self._filling and self._page is not None:
+    def _want_size(self, size: int) -> None:
+        if self._page is not None:
             # The first row that is seen stays in sight.
-            size, first = self.size_box.value, max(1, self._page.first)
-            self._ask(replace(self._page.query, page_size=size, number=(first - 1) // size + 1))
+            number = (max(1, self._page.first) - 1) // size + 1
+            self._ask(replace(self._page.query, page_size=size, number=number))
 
     def _turn(self, pages: int) -> None:
         if self._page is not None:
-            query = self._page.query
-            self._ask(replace(query, number=max(1, query.number + pages)))
+            self._want_number(self._page.query.number + pages)

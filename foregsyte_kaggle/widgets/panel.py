@@ -17,7 +17,7 @@ from foregsyte_kaggle.runs import Run
 from foregsyte_kaggle.widgets.cell_watch import CellWatch
 from foregsyte_kaggle.widgets.panel_html import run_to_html
 from foregsyte_kaggle.widgets.run_state import RunState, state_to_text, take_state
-from foregsyte_kaggle.widgets.showing import Displays, publish
+from foregsyte_kaggle.widgets.showing import Displays, forget_live, keep_live, publish
 from foregsyte_kaggle.widgets.ticking import Ticker
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
@@ -134,6 +134,7 @@ class RunPanel:
             return False
         self.refresh()
         self._displays.show(controls.root.model_id, self._bundle())
+        keep_live(self)
         if self._run.is_running:
             self._cells.start()
             self._ticker.start()
@@ -145,6 +146,7 @@ class RunPanel:
 
     def close(self) -> None:
         """Take the live view away, with its thread and every channel to the front end; the run goes on."""
+        forget_live(self)
         self._ticker.close()
         self._cells.stop()
         with self._lock:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,10 +30,36 @@ __all__ = [
 
 
 class Part:
-    """Some controls that are filled by the program and changed by a person."""
+    """Some controls that are filled by the program and changed by a person.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    lock
+        Held by whoever fills them, from any thread: what a person does meanwhile waits and is not lost.
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
         self._filling = False
+
+    def follow(self, control: Any, wish: Callable[[Any], None]) -> None:
+        """Have a wish fulfilled when a person, and not the program, changes a control's value."""
+
+        def on_change(change: dict[str, Any]) -> None:
+            with self._lock:
+                if not self._filling:
+                    wish(change["new"])
+
+        control.observe(on_change, "value")
+
+    def press(self, button: Any, wish: Callable[[], None]) -> None:
+        """Have a wish fulfilled when a button is pressed."""
+
+        def on_click(_button: object) -> None:
+            with self._lock:
+                wish()
+
+        button.on_click(on_click)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:

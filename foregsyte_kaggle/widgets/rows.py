@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ipywidgets
@@ -70,6 +72,8 @@ class Rows(parts.Part):
         Called with ids of jobs, and whether they are selected now.
     describe
         Gives the details of a job as HTML; called when a row is opened, and when an open job changed.
+    lock
+        As of a ``Part``.
     """
 
     def __init__(
@@ -77,8 +81,9 @@ class Rows(parts.Part):
         ask: Callable[[PageQuery], None],
         select: Callable[[set[str], bool], None],
         describe: Callable[[str], str],
+        lock: threading.RLock,
     ) -> None:
-        super().__init__()
+        super().__init__(lock)
         self._ask = ask
         self._select = select
         self._describe = describe
@@ -102,9 +107,9 @@ class Rows(parts.Part):
         self.root = ipywidgets.GridBox(
             layout=parts.layout(width="100%", grid_template_columns="26px 26px minmax(0, 1fr)")
         ).add_class("fk-rows")
-        self.tick_all.observe(self._on_tick_all, "value")
+        self.follow(self.tick_all, lambda ticked: self._select(self._finished(), ticked))
         for sort, button in self.headings.items():
-            button.on_click(self._on_heading(sort))
+            self.press(button, partial(self._sort_by, sort))
 
     def fill(self, page: JobPage, selected: set[str]) -> None:
         """Show a page; rows that were open on it stay open."""
@@ -141,8 +146,8 @@ class Rows(parts.Part):
 
     def _add_line(self) -> None:
         line = _Line(len(self.lines) + 1, self._shared)
-        line.tick.observe(lambda change: self._on_tick(line, change["new"]), "value")
-        line.opener.on_click(lambda _: self._on_opener(line))
+        self.follow(line.tick, lambda ticked: self._select({line.job_id}, ticked))
+        self.press(line.opener, lambda: self._turn_over(line))
         self.lines.append(line)
 
     def _fill_details(self, line: _Line, row: JobRow) -> None:
@@ -164,7 +169,7 @@ class Rows(parts.Part):
         rows = self._page.rows if self._page is not None else ()
         return {row.job_id for row in rows if row.status in FINISHED}
 
-    def _on_opener(self, line: _Line) -> None:
+    def _turn_over(self, line: _Line) -> None:
         for row in self._page.rows if self._page is not None else ():
             if row.job_id == line.job_id:
                 if row.job_id in self._opened:
@@ -173,25 +178,14 @@ class Rows(parts.Part):
                     self._opened[row.job_id] = None
                 self._fill_details(line, row)
 
-    def _on_tick(self, line: _Line, ticked: bool) -> None:
-        if not self._filling:
-            self._select({line.job_id}, ticked)
-
-    def _on_tick_all(self, change: dict[str, Any]) -> None:
-        if not self._filling:
-            self._select(self._finished(), change["new"])
-
-    def _on_heading(self, sort: str) -> Callable[[object], None]:
-        def follow(_button: object) -> None:
-            if self._page is None:
-                return
-            query = self._page.query
-            if query.sort != sort:
-                wanted = replace(query, sort=sort, descending=False, number=1)
-            elif not query.descending:
-                wanted = replace(query, descending=True, number=1)
-            else:  # the third click gives the order of registering back
-                wanted = replace(query, sort="registered", descending=False, number=1)
-            self._ask(wanted)
-
-        return follow
+    def _sort_by(self, sort: str) -> None:
+        if self._page is None:
+            return
+        query = self._page.query
+        if query.sort != sort:
+            wanted = replace(query, sort=sort, descending=False, number=1)
+        elif not query.descending:
+            wanted = replace(query, descending=True, number=1)
+        else:  # the third click gives the order of registering back
+            wanted = replace(query, sort="registered", descending=False, number=1)
+        self._ask(wanted)

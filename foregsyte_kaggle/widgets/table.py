@@ -5,35 +5,33 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.environment import is_interactive
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.filters import as_statuses, check_pipeline, check_source
-from foregsyte_kaggle.ledger import retry_matching, status_counts
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.notices import say
-from foregsyte_kaggle.widgets.choices import load_choices
-from foregsyte_kaggle.widgets.details import load_details
-from foregsyte_kaggle.widgets.details_html import details_to_html
-from foregsyte_kaggle.widgets.html import message_to_html, page_to_document, page_to_html
+from foregsyte_kaggle.widgets.html import page_to_document, page_to_html
+from foregsyte_kaggle.widgets.job_source import JobSource
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery
-from foregsyte_kaggle.widgets.paging import load_page
-from foregsyte_kaggle.widgets.showing import Displays, publish
+from foregsyte_kaggle.widgets.showing import Displays, forget_live, keep_live, publish
 from foregsyte_kaggle.widgets.text import page_to_text
 from foregsyte_kaggle.widgets.ticking import Ticker
 from foregsyte_kaggle.widgets.words import visible
 from foregsyte_kaggle.workspace import Workspace, active_workspace, as_path
 
 if TYPE_CHECKING:
-    from foregsyte_kaggle.widgets.controls import JobControls, Jobs
+    from foregsyte_kaggle.widgets.controls import JobControls
 
 __all__ = ["JobTable", "job_table"]
 
 #: How often a table follows a run.
 REFRESH_SECONDS = 1.0
+#: A live table has at most so many rows, each of four widgets; plain ones have as many as are asked for.
+LIVE_ROWS = 200
 
 
 def job_table(
@@ -68,7 +66,7 @@ def job_table(
     descending
         Whether the largest, or the last, comes first.
     page_size
-        Rows a page, from 1 to 1,000.
+        Rows a page, from 1 to 1,000; a live table shows at most 200.
     workspace
         The active one by default.
 
@@ -111,11 +109,12 @@ class JobTable:
     """The jobs of a workspace, a page at a time; made by ``job_table``."""
 
     def __init__(self, workspace: Workspace, query: PageQuery) -> None:
-        self._workspace = workspace
-        self._query = query
+        self._source = JobSource(workspace)
+        self._first_query = query
         self._controls: JobControls | None = None
         self._displays = Displays()
-        self._ticker = Ticker(self._tick, lambda: bool(workspace.live_runs), REFRESH_SECONDS)
+        self._listened: Workspace | None = None
+        self._ticker = Ticker(self._tick, self._runs, REFRESH_SECONDS)
 
     def refresh(self) -> None:
         """Read the ledger again and update what is shown.
@@ -162,8 +161,11 @@ class JobTable:
 
     def close(self) -> None:
         """Take the live table away, with every channel to the front end; plain tables stay as they are."""
-        self._workspace.forget(self._ticker.start)
+        forget_live(self)
+        self._listen(None)
         self._ticker.close()
+        # What it showed is what it goes on from.
+        self._first_query = self._query
         controls, self._controls = self._controls, None
         self._displays.forget()
         if controls is not None:
@@ -186,14 +188,15 @@ class JobTable:
             publish(_bundle(page))
         else:
             self._displays.show(controls.root.model_id, _bundle(page))
+            keep_live(self)
+
+    @property
+    def _query(self) -> PageQuery:
+        """What is shown, which a person may have changed."""
+        return self._controls.page.query if self._controls is not None else self._first_query
 
     def _page(self) -> JobPage:
-        return self._load(self._query)
-
-    def _load(self, query: PageQuery) -> JobPage:
-        page = load_page(active_workspace(self._workspace).database, query)
-        self._query = page.query
-        return page
+        return self._source.load(self._query)
 
     def _live_controls(self, page: JobPage) -> JobControls | None:
         """Return the live table, made at its first display; None where it could not live."""
@@ -205,41 +208,30 @@ class JobTable:
             except ImportError as error:
                 say(f"the job table is not live: {error}")
                 return None
-            controls = JobControls(page, self._jobs(), self._update_saved)
+            if page.query.page_size > LIVE_ROWS:
+                page = self._source.load(replace(page.query, page_size=LIVE_ROWS))
+            controls = JobControls(page, self._source, self._on_shown)
             if not controls.has_comm:
                 controls.close()
                 return None
             self._controls = controls
-            self._workspace.listen(self._ticker.start)
-            self._ticker.start()
         else:
             self._controls.show_page(page)
+        self._listen(self._source.workspace)
         return self._controls
 
-    def _jobs(self) -> Jobs:
-        from foregsyte_kaggle.widgets.controls import Jobs
+    def _listen(self, workspace: Workspace | None) -> None:
+        """Follow the runs of a workspace; of none, for None."""
+        if self._listened is not workspace:
+            if self._listened is not None:
+                self._listened.forget(self._ticker.start)
+            self._listened = workspace
+            if workspace is not None:
+                workspace.listen(self._ticker.start)
+                self._ticker.start()
 
-        database = self._workspace.database
-        return Jobs(
-            load=self._load,
-            choices=lambda: load_choices(database),
-            count_failed=self._count_failed,
-            describe=self._describe,
-            retry=lambda wanted, job_ids: retry_matching(database, wanted, job_ids),
-        )
-
-    def _count_failed(self, page: JobPage) -> int:
-        query = page.query
-        if not query.search:
-            return page.counts[JobStatus.failed]
-        counts = status_counts(self._workspace.database, query.pipeline_id, query.source)
-        return counts[JobStatus.failed.value]
-
-    def _describe(self, job_id: str) -> str:
-        details = load_details(self._workspace, job_id)
-        if details is None:
-            return message_to_html("This job is not in the ledger any more; press Refresh")
-        return details_to_html(details, datetime.now(UTC))
+    def _runs(self) -> bool:
+        return self._listened is not None and bool(self._listened.live_runs)
 
     def _tick(self) -> None:
         """Show what a run did since; what fails is shown by the next thing that a person does."""
@@ -248,8 +240,12 @@ class JobTable:
             return
         with contextlib.suppress(Exception):
             controls.refresh()
-            if not self._workspace.live_runs:
+            if not self._runs():
                 self._update_saved(controls.page)
+
+    def _on_shown(self, page: JobPage) -> None:
+        self._listen(self._source.workspace)
+        self._update_saved(page)
 
     def _update_saved(self, page: JobPage) -> None:
         self._displays.update(_bundle(page))

@@ -21,7 +21,7 @@ def page_to_text(page: JobPage) -> str:
     filtered = visible(page.query.describe())
     if page.rows:
         shown = f"{page.first:,} to {page.last:,} of {page.matching:,}"
-        whole = len(page.rows) == page.total
+        whole = len(page.rows) == page.total and not filtered
         lines += [] if whole else [f"shown: {shown}{', ' if filtered else ''}{filtered}"]
         lines += ["", *_aligned([COLUMNS, *map(_cells, page.rows)])]
     elif filtered:

@@ -66,7 +66,7 @@ class Opened:
     def expect(self, caption: str) -> None:
         """Wait until the live table has this caption."""
         exact = re.compile(f"^{re.escape(caption)}$")
-        self.page.locator(f"{LIVE} .fk-caption", has_text=exact).wait_for(timeout=WAIT)
+        self.page.locator(f"{LIVE} .fk-range", has_text=exact).wait_for(timeout=WAIT)
 
     def paths(self) -> list[str]:
         return [text.strip() for text in self.page.locator(f"{LIVE} .fk-path").all_inner_texts()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import threading
 import time
@@ -11,9 +10,11 @@ from collections.abc import Callable
 
 import pytest
 
-from foregsyte_kaggle import JobStatus, job_table
+from foregsyte_kaggle import JobStatus, bootstrap, job_table
+from foregsyte_kaggle.widgets import showing
 from foregsyte_kaggle.widgets.controls import JobControls
 from foregsyte_kaggle.widgets.page import SORTS, JobPage, PageQuery
+from foregsyte_kaggle.widgets.showing import LIVE_VIEWS
 from foregsyte_kaggle.workspace import Workspace
 from tests.job_tables import Published, plain_rows, seed
 
@@ -215,12 +216,12 @@ def test_closed_workspace_is_told_in_place_and_the_page_stays(
 def test_error_of_a_callback_is_shown_escaped_and_goes_with_the_next_page(
     controls: JobControls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = controls._jobs
+    load = controls._jobs.load
 
     def fail(_query: PageQuery) -> JobPage:
         raise ZeroDivisionError(EVIL)
 
-    monkeypatch.setattr(controls, "_jobs", dataclasses.replace(jobs, load=fail))
+    monkeypatch.setattr(controls._jobs, "load", fail)
     for use in (
         controls.pager.forward_button.click,
         controls.filters.refresh_button.click,
@@ -232,7 +233,7 @@ def test_error_of_a_callback_is_shown_escaped_and_goes_with_the_next_page(
         assert "ZeroDivisionError: &lt;img src=x" in controls.message.value
         assert "test_job_controls.py" in controls.message.value, "the traceback is there to unfold"
         assert (controls.pager.number_box.value, controls.pager.size_box.value) == (1, 10)
-    monkeypatch.setattr(controls, "_jobs", jobs)
+    monkeypatch.setattr(controls._jobs, "load", load)
     controls.filters.refresh_button.click()
     assert controls.message.value == ""
 
@@ -296,18 +297,20 @@ def test_lists_offer_what_is_there_and_filter(
 ) -> None:
     bar = controls.filters
     assert bar.pipeline_list.options == (
-        ("all", None),
+        ("all", ""),
         ("ocr", "ocr"),
         ("video_info", "video_info"),
     )
-    assert bar.source_list.options == (("all", None), ("day", "day"), ("night", "night"))
+    assert bar.source_list.options == (("all", ""), ("day", "day"), ("night", "night"))
+    assert (bar.pipeline_list.label, bar.source_list.label) == ("all", "all")
     bar.pipeline_list.value = "ocr"
     assert shown(controls) == plain_rows(memory_workspace, pipeline_id="ocr")[:10]
     bar.source_list.value = "night"
     both = plain_rows(memory_workspace, pipeline_id="ocr", source="night")
     assert shown(controls) == both[:10]
     assert chips(controls)[0] == f"✓ all {len(both)}"
-    bar.pipeline_list.value = None
+    assert (bar.pipeline_list.label, bar.source_list.label) == ("ocr", "night")
+    bar.pipeline_list.value = ""
     assert shown(controls) == plain_rows(memory_workspace, source="night")[:10]
 
 
@@ -412,7 +415,7 @@ def test_details_that_cannot_be_read_say_why_in_their_row(
     def fail(_job_id: str) -> str:
         raise ZeroDivisionError(EVIL)
 
-    monkeypatch.setattr(controls, "_jobs", dataclasses.replace(controls._jobs, describe=fail))
+    monkeypatch.setattr(controls._jobs, "describe", fail)
     line = controls.rows.lines[0]
     line.opener.click()
     assert "The job could not be read: ZeroDivisionError: &lt;img" in line.details.value
@@ -434,7 +437,11 @@ def test_details_of_a_job_that_is_gone_say_so(
 def retry_labels(controls: JobControls) -> list[str]:
     bar = controls.retries
     buttons = (bar.selected_button, bar.filtered_button, bar.failed_button)
-    return [f"{one.description}{' off' if one.disabled else ''}" for one in buttons]
+    return [
+        f"{one.description}{' off' if one.disabled else ''}"
+        for one in buttons
+        if one.layout.display != "none"
+    ]
 
 
 def pending(workspace: Workspace) -> set[str]:
@@ -447,11 +454,7 @@ def test_ticks_select_over_pages_and_retry_takes_those_alone(
     controls: JobControls, memory_workspace: Workspace
 ) -> None:
     before = pending(memory_workspace)
-    assert retry_labels(controls) == [
-        "Retry selected 0 off",
-        "Retry filtered 12",
-        "Retry all failed 12",
-    ]
+    assert retry_labels(controls) == ["Retry selected 0 off", "Retry all failed 12"]
     rows = dict(zip(shown(controls), controls.rows.lines, strict=False))
     rows["clip-001.mp4"].tick.value = True  # failed
     rows["clip-002.mp4"].tick.value = True  # completed
@@ -516,6 +519,15 @@ def test_retry_filtered_takes_completed_jobs_when_their_chip_is_pressed(
     controls.filters.chips[JobStatus.completed].value = True
     controls.filters.chips[JobStatus.running].value = True
     assert retry_labels(controls)[1] == "Retry filtered 23"
+    before = pending(memory_workspace)
+    controls.retries.filtered_button.click()
+    assert pending(memory_workspace) == before, "their results would be hidden: it asks first"
+    assert retry_labels(controls)[1] == "Press again to redo 23 completed"
+    controls.refresh()
+    assert retry_labels(controls)[1] == "Press again to redo 23 completed"
+    controls.filters.search_box.value = "clip"
+    assert retry_labels(controls)[1] == "Retry filtered 23", "another filter asks anew"
+    controls.retries.filtered_button.click()
     controls.retries.filtered_button.click()
     with memory_workspace.database.reading() as cursor:
         counts = dict(
@@ -540,6 +552,28 @@ def test_retry_all_failed_keeps_to_pipeline_and_source(
     controls.retries.failed_button.click()
     assert pending(memory_workspace) - before == set(failed)
     assert retry_labels(controls)[2] == "Retry all failed 0 off"
+
+
+def test_selection_is_cleared_over_all_pages(controls: JobControls) -> None:
+    assert controls.retries.clear_button.layout.display == "none"
+    controls.rows.tick_all.value = True
+    controls.pager.forward_button.click()
+    controls.rows.tick_all.value = True
+    assert controls.retries.clear_button.layout.display is None
+    controls.retries.clear_button.click()
+    assert retry_labels(controls)[0] == "Retry selected 0 off"
+    controls.pager.back_button.click()
+    assert not any(line.tick.value for line in controls.rows.lines)
+
+
+def test_job_that_was_retried_elsewhere_is_selected_no_more(
+    controls: JobControls, memory_workspace: Workspace
+) -> None:
+    controls.rows.lines[0].tick.value = True
+    with memory_workspace.database.transaction() as connection:
+        connection.execute("UPDATE jobs SET status = 'pending' WHERE status = 'failed'").fetchall()
+    controls.filters.refresh_button.click()
+    assert retry_labels(controls) == ["Retry selected 0 off", "Retry all failed 0 off"]
 
 
 # --- a run meanwhile -------------------------------------------------------------------------------
@@ -591,17 +625,107 @@ def test_refresh_during_a_run_takes_nothing_from_the_reader(controls: JobControl
 def test_page_that_was_asked_for_meanwhile_wins_over_a_refresh(
     controls: JobControls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = controls._jobs
+    load = controls._jobs.load
 
     def slow(query: PageQuery) -> JobPage:
-        page = jobs.load(query)
-        monkeypatch.setattr(controls, "_jobs", jobs)
+        monkeypatch.setattr(controls._jobs, "load", load)
         controls.pager.forward_button.click()
-        return page
+        return load(query)
 
-    monkeypatch.setattr(controls, "_jobs", dataclasses.replace(jobs, load=slow))
+    monkeypatch.setattr(controls._jobs, "load", slow)
     controls.refresh()
     assert (controls.page.query.number, controls.pager.number_box.value) == (2, 2)
+
+
+def test_click_during_a_refresh_waits_and_is_not_lost(controls: JobControls) -> None:
+    """A refresh during a run sets the same controls, in a thread of its own."""
+    stop = threading.Event()
+
+    def refresh() -> None:
+        while not stop.is_set():
+            controls.refresh()
+
+    thread = threading.Thread(target=refresh)
+    thread.start()
+    try:
+        for _ in range(50):
+            for line in (controls.rows.lines[0], controls.rows.lines[1]):
+                before = line.job_id in controls._selected
+                line.tick.value = not before
+                assert (line.job_id in controls._selected) != before
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_what_is_asked_of_the_table_object_is_what_is_shown(
+    front_end: Published, memory_workspace: Workspace
+) -> None:
+    seed(memory_workspace)
+    made = job_table(page_size=10)
+    made._ipython_display_()
+    assert made._controls is not None
+    made._controls.filters.search_box.value = "clip-01"
+    assert "shown: 1 to 10 of 10, with “clip-01”" in made.to_text()
+    made.refresh()
+    assert made._controls.filters.search_box.value == "clip-01"
+    made.close()
+    assert "with “clip-01”" in made.to_text()
+
+
+@pytest.mark.usefixtures("front_end")
+def test_live_table_has_two_hundred_rows_at_most(memory_workspace: Workspace) -> None:
+    seed(memory_workspace, 300)
+    made = job_table(page_size=250)
+    assert len(made.to_text().splitlines()) > 250
+    made._ipython_display_()
+    assert made._controls is not None
+    assert len(made._controls.rows.lines) == 200
+    assert made._controls.pager.size_box.value == 200
+
+
+def test_table_of_a_directory_that_is_opened_again_goes_on(
+    workspace: Workspace, front_end: Published
+) -> None:
+    seed(workspace)
+    made = job_table(page_size=10)
+    made._ipython_display_()
+    assert made._controls is not None
+    workspace.close()
+    made._controls.filters.refresh_button.click()
+    assert "was closed; call bootstrap() again" in made._controls.message.value
+    again = bootstrap()
+    made._controls.filters.refresh_button.click()
+    assert made._controls.message.value == ""
+    run_id = uuid.uuid4()
+    again.enter(run_id)
+    again.leave(run_id)
+    shown = len(front_end.updates)
+    wait_until(lambda: len(front_end.updates) > shown)
+
+
+def test_only_the_newest_views_stay_live(memory_workspace: Workspace, front_end: Published) -> None:
+    seed(memory_workspace)
+    made = [job_table() for _ in range(LIVE_VIEWS + 2)]
+    for one in made:
+        one._ipython_display_()
+    assert [one._controls is None for one in made] == [True, True] + [False] * LIVE_VIEWS
+    for one in made:
+        one.close()
+
+
+def test_cell_that_runs_again_closes_the_table_that_it_showed(
+    memory_workspace: Workspace, front_end: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed(memory_workspace)
+    cells = iter([("a", "1"), ("a", "1"), ("b", "2"), ("a", "3")])
+    monkeypatch.setattr(showing, "_cell", lambda: next(cells))
+    made = [job_table() for _ in range(4)]
+    for one in made:
+        one._ipython_display_()
+    assert [one._controls is None for one in made] == [True, True, False, False]
+    for one in made:
+        one.close()
 
 
 @pytest.mark.usefixtures("front_end")

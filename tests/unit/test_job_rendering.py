@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foregsyte_kaggle.models import JobStatus
-from foregsyte_kaggle.widgets.html import page_to_document, page_to_html
+from foregsyte_kaggle.widgets.cells import row_to_html
+from foregsyte_kaggle.widgets.html import caption_to_html, page_to_document, page_to_html
 from foregsyte_kaggle.widgets.page import JobPage, JobRow, PageQuery
 from foregsyte_kaggle.widgets.paging import ERROR_CHARACTERS
 from foregsyte_kaggle.widgets.text import page_to_text
@@ -135,9 +137,17 @@ class Tags(HTMLParser):
         self.text += data
 
 
+def live_rows(page: JobPage) -> str:
+    """Return what the live table shows of a page: its caption, and a line a job."""
+    mixed = len({row.source for row in page.rows}) > 1
+    lines = [row_to_html(page, row, mixed=mixed) for row in page.rows]
+    return "".join([caption_to_html(page), *lines])
+
+
+@pytest.mark.parametrize("render", [page_to_html, live_rows], ids=["saved", "live"])
 @settings(max_examples=150, deadline=None)
-@given(st.text(min_size=1, max_size=60), st.booleans())
-def test_no_value_becomes_markup(value: str, live: bool) -> None:
+@given(value=st.text(min_size=1, max_size=60))
+def test_no_value_becomes_markup(value: str, render: Callable[[JobPage], str]) -> None:
 
     def page_with(text: str) -> JobPage:
         names = {"source": text, "input_path": text, "error_type": text}
@@ -145,8 +155,8 @@ def test_no_value_becomes_markup(value: str, live: bool) -> None:
         row = row_with(**names, error_message=message, error_length=len(message))
         return page_of(row, ROW, pipeline_id=text)
 
-    found = Tags(page_to_html(page_with(value), live=live))
-    expected = Tags(page_to_html(page_with("harmless"), live=live))
+    found = Tags(render(page_with(value)))
+    expected = Tags(render(page_with("harmless")))
     assert found.tags == expected.tags
     assert found.attributes == expected.attributes
 
@@ -196,14 +206,39 @@ def test_table_can_be_read_by_a_screen_reader() -> None:
 def test_saved_table_tells_times_that_stay_true() -> None:
     saved = page_to_html(page_of(ROW))
     assert ">2026-11-24 08:48</time>" in saved
-    assert 'As of <time datetime="2026-11-24T08:50:12Z">2026-11-24 08:50:12</time> UTC' in saved
+    assert (
+        'As of <time datetime="2026-11-24T08:50:12Z" title="2026-11-24 08:50:12 UTC">2026-11-24 08:50:12</time> UTC'
+        in saved
+    )
     assert " ago<" not in saved
 
 
 def test_live_table_tells_times_from_now_and_utc_on_hover() -> None:
-    live = page_to_html(page_of(ROW), live=True)
+    live = live_rows(page_of(ROW))
     assert 'title="2026-11-24 08:48:12 UTC">2 min ago</time>' in live
-    assert ">3.4 s</td>" in live
+    assert "</span>3.4 s</div>" in live
+    assert "as of <time datetime=" in live
+    assert ">08:50:12</time> UTC" in live
+
+
+def test_live_row_names_its_cells_for_those_who_do_not_see_the_headings() -> None:
+    text = Tags(live_rows(page_of(ROW))).text
+    for name in ("Status: failed", "Input: day-1/clip.mp4", "Attempts: 2", "Took: 3.4 s"):
+        assert name in text
+
+
+def test_job_of_older_code_has_a_mark_that_is_spoken_too() -> None:
+    row = row_with(status=JobStatus.completed, error_type=None, error_message=None, outdated=True)
+    for html in (live_rows(page_of(row)), page_to_html(page_of(row))):
+        assert 'role="img" aria-label="older code"' in html
+    assert "older code" not in live_rows(page_of(ROW))
+
+
+def test_running_row_has_a_bar_inside() -> None:
+    row = row_with(status=JobStatus.running, progress=0.456, error_type=None, error_message=None)
+    assert 'style="--fk-done: 46%">running 46%</span>' in live_rows(page_of(row))
+    still = row_with(status=JobStatus.running, progress=None, error_type=None, error_message=None)
+    assert "--fk-done" not in live_rows(page_of(still))
 
 
 def test_running_job_shows_its_progress_and_the_time_so_far() -> None:
