@@ -69,7 +69,9 @@ class Opened:
         self.page.locator(f"{LIVE} .fk-range", has_text=exact).wait_for(timeout=WAIT)
 
     def paths(self) -> list[str]:
-        return [text.strip() for text in self.page.locator(f"{LIVE} .fk-path").all_inner_texts()]
+        return self.page.locator(f"{LIVE} .fk-path").evaluate_all(
+            "paths => paths.map(path => path.innerText.replaceAll('\\n', ''))"
+        )
 
     def statuses(self) -> list[str]:
         return self.page.locator(f"{LIVE} .fk-rows .fk-badge").all_inner_texts()
