@@ -43,6 +43,10 @@ class PageQuery(JobFilter):
         super().__post_init__()
         if self.sort not in SORTS:
             raise InvalidArgumentError(f"sort={self.sort!r:.80}; expected one of {list(SORTS)}")
+        if not isinstance(self.descending, bool):
+            raise InvalidArgumentError(
+                f"descending={self.descending!r:.80}; expected True or False"
+            )
         size, number = self.page_size, self.number
         if not _is_whole(size) or not 1 <= size <= MAX_PAGE_SIZE:
             raise InvalidArgumentError(

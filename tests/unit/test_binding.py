@@ -15,7 +15,7 @@ import pytest
 
 from foregsyte_kaggle import InvalidArgumentError, jobs_frame, pipeline, register_jobs
 from foregsyte_kaggle.registry import check_params, find_pipeline
-from foregsyte_kaggle.worker import Caller, Task
+from foregsyte_kaggle.worker import Caller, Task, Teller
 
 pytestmark = pytest.mark.unit
 
@@ -63,7 +63,7 @@ def gives_the_rest(path: Path) -> None:
 def call(target: Callable[..., Any], names: list[str]) -> None:
     """Call a pipeline as a worker does."""
     params = "{" + ", ".join(f'"{name}": 1' for name in names) + "}"
-    Caller(target, "outputs").call(Task(1, "id", "a.txt", True, params, 1), lambda *_: None)
+    Caller(target, "outputs").call(Task(1, "id", "a.txt", True, params, 1), Teller(None))
 
 
 def check(target: Callable[..., Any], names: list[str]) -> None:

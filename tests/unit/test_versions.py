@@ -55,7 +55,7 @@ def test_completed_jobs_of_older_code_are_counted_and_shown() -> None:
     table = fk.job_table()
     text = [line.split("  ")[0] for line in table.to_text().splitlines()]
     assert text.count("completed, older code") == 3
-    assert table._repr_mimebundle_()["text/html"].count('class="fk-dim fk-outdated"') == 3
+    assert table._repr_mimebundle_()["text/html"].count('class="fk-outdated"') == 3
 
 
 @pytest.mark.usefixtures("older")
