@@ -20,8 +20,8 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
-from foregsyte_kaggle.environment import memory_bytes
 from foregsyte_kaggle.errors import LedgerError, WorkspaceError, translated
+from foregsyte_kaggle.surroundings import memory_bytes
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

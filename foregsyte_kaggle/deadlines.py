@@ -8,8 +8,8 @@ import re
 import time
 from dataclasses import dataclass
 
-from foregsyte_kaggle.environment import session_age_seconds, session_limit_seconds
 from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.surroundings import session_age_seconds, session_limit_seconds
 
 __all__ = ["Deadline", "describe_seconds", "find_deadline", "parse_seconds"]
 

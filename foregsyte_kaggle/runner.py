@@ -13,7 +13,6 @@ from foregsyte_kaggle.attending import attend
 from foregsyte_kaggle.background import send_off
 from foregsyte_kaggle.claims import Claims
 from foregsyte_kaggle.deadlines import find_deadline, parse_seconds
-from foregsyte_kaggle.environment import BATCH_SESSIONS, cpu_count, session_kind
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError
 from foregsyte_kaggle.executors import Events, as_devices, make_engine
 from foregsyte_kaggle.filters import check_source
@@ -25,6 +24,7 @@ from foregsyte_kaggle.outputs import remove_partial
 from foregsyte_kaggle.registry import Pipeline, find_pipeline
 from foregsyte_kaggle.results import declare_table
 from foregsyte_kaggle.runs import Run
+from foregsyte_kaggle.surroundings import BATCH_SESSIONS, cpu_count, session_kind
 from foregsyte_kaggle.versions import count_outdated
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 

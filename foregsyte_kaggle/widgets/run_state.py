@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.environment import session_age_seconds, session_limit_seconds
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.notices import counted
+from foregsyte_kaggle.surroundings import session_age_seconds, session_limit_seconds
 from foregsyte_kaggle.widgets.words import cut, visible
 from foregsyte_kaggle.worker import describe
 

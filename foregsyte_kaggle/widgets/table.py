@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foregsyte_kaggle.environment import is_interactive
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.filters import as_statuses, check_pipeline, check_source
 from foregsyte_kaggle.ledger import retry_matching, status_counts
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.notices import say
+from foregsyte_kaggle.surroundings import is_interactive
 from foregsyte_kaggle.widgets.choices import load_choices
 from foregsyte_kaggle.widgets.details import load_details
 from foregsyte_kaggle.widgets.details_html import details_to_html

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foregsyte_kaggle import deadlines, environment
+from foregsyte_kaggle import deadlines, surroundings
 from foregsyte_kaggle.deadlines import describe_seconds, find_deadline, parse_seconds
 from foregsyte_kaggle.errors import InvalidArgumentError
 
@@ -115,7 +115,7 @@ def test_session_is_as_old_as_the_first_process_of_its_container(
 ) -> None:
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     proc = write_proc(tmp_path, 100_000, _1=96_400, self=99_000)
-    assert environment.session_age_seconds(proc) == 3600
+    assert surroundings.session_age_seconds(proc) == 3600
 
 
 def test_first_process_that_is_older_than_any_session_is_not_the_session_s(
@@ -123,15 +123,15 @@ def test_first_process_that_is_older_than_any_session_is_not_the_session_s(
 ) -> None:
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     proc = write_proc(tmp_path, 100_000, _1=10, self=99_000)
-    assert environment.session_age_seconds(proc) == 1000
+    assert surroundings.session_age_seconds(proc) == 1000
 
 
 def test_session_whose_age_nobody_tells_began_now(tmp_path: Path) -> None:
-    assert environment.session_age_seconds(tmp_path) == 0
+    assert surroundings.session_age_seconds(tmp_path) == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
 def test_real_process_is_as_old_as_the_clock_says() -> None:
-    before = environment.session_age_seconds()
+    before = surroundings.session_age_seconds()
     time.sleep(0.05)
-    assert 0 < before < environment.session_age_seconds()
+    assert 0 < before < surroundings.session_age_seconds()
