@@ -12,7 +12,7 @@ from foregsyte_kaggle import ledger
 from foregsyte_kaggle.attending import attend
 from foregsyte_kaggle.background import send_off
 from foregsyte_kaggle.claims import Claims
-from foregsyte_kaggle.deadlines import find_deadline, parse_seconds
+from foregsyte_kaggle.deadlines import find_deadline
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError
 from foregsyte_kaggle.executors import Events, as_devices, make_engine
 from foregsyte_kaggle.filters import check_source
@@ -21,6 +21,7 @@ from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.outputs import remove_partial
+from foregsyte_kaggle.quantities import parse_seconds
 from foregsyte_kaggle.registry import Pipeline, find_pipeline
 from foregsyte_kaggle.results import declare_table
 from foregsyte_kaggle.runs import Run

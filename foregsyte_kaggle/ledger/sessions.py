@@ -131,7 +131,9 @@ def begin_run(
                 "pipeline_id": pipeline_id,
                 "executor": executor,
                 "workers": workers,
-                "environment": json.dumps(session_facts()),
+                "environment": json.dumps(
+                    session_facts(database.path.parent if database.path else None)
+                ),
                 "package": package_version(),
             },
         ).fetchall()

@@ -17,6 +17,7 @@ import foregsyte_kaggle as fk
 from foregsyte_kaggle import surroundings
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.executors import devices as devices_module
+from foregsyte_kaggle.surroundings import machine
 from foregsyte_kaggle.worker import JobContext
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workspace")]
@@ -274,7 +275,8 @@ def test_devices_are_counted_by_the_driver_s_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(surroundings, "GPU_FOLDER", str(tmp_path / "gpus"))
+    monkeypatch.setattr(machine, "GPU_FOLDER", str(tmp_path / "gpus"))
+    monkeypatch.setattr(machine, "DEVICE_FOLDER", str(tmp_path / "dev"))
     assert surroundings.gpu_ids() is None
     for name in ("0000:00:04.0", "0000:00:05.0"):
         (tmp_path / "gpus" / name).mkdir(parents=True)

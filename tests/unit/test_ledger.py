@@ -483,12 +483,15 @@ def test_run_is_noted_with_where_it_works_and_no_value_of_a_variable(
     run_id = uuid.uuid4()
     ledger.begin_run(database, run_id, None, "inline", 1, alive=[run_id])
     ((environment, package),) = query(database, "SELECT environment, package_version FROM runs")
-    assert json.loads(environment) == {
+    noted = json.loads(environment)
+    assert {name: noted[name] for name in ("session", "python", "platform", "cpu_count")} == {
         "session": "kaggle-batch",
         "python": platform.python_version(),
         "platform": sysconfig.get_platform(),
         "cpu_count": cpu_count(),
     }
+    assert noted["session_limit_seconds"] == 12 * 3600
+    assert "secret" not in environment
     assert package == version("foregsyte-kaggle")
 
 
