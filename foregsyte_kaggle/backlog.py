@@ -74,6 +74,11 @@ class Backlog:
         """Whether it holds jobs, also those that are left out."""
         return bool(self._delayed) or any(self._ready.values())
 
+    def holds(self, pipeline_id: str) -> bool:
+        """Whether it holds jobs of a pipeline."""
+        delayed = any(waiting == pipeline_id for _, _, waiting, _ in self._delayed)
+        return delayed or bool(self._ready.get(pipeline_id))
+
     def first(self) -> str | None:
         """Return the pipeline whose jobs are next; None where none is ready."""
         for pipeline_id, tasks in self._ready.items():

@@ -9,6 +9,7 @@ import sysconfig
 from dataclasses import dataclass
 from typing import Any
 
+from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.quantities import describe_seconds, in_bytes
 from foregsyte_kaggle.surroundings.internet import find_internet
 from foregsyte_kaggle.surroundings.kind import has_tpu, session_kind
@@ -165,10 +166,15 @@ def environment(directory: str | os.PathLike[str] | None = None) -> Environment:
     Raises
     ------
     InvalidArgumentError
-        If the variable ``FOREGSYTE_SESSION_LIMIT`` holds no length of time.
+        If the variable ``FOREGSYTE_SESSION_LIMIT`` holds no length of time, or ``directory`` is no path.
     """
+    folder = os.fspath(directory) if isinstance(directory, (str, os.PathLike)) else os.curdir
+    if not (directory is None or isinstance(directory, (str, os.PathLike))) or "\0" in str(folder):
+        raise InvalidArgumentError(
+            f"directory={directory!r:.80}; expected a path, as text or a pathlib.Path"
+        )
     _seen.internet = find_internet()
-    return _look(os.curdir if directory is None else directory, session_limit_seconds())
+    return _look(folder, session_limit_seconds())
 
 
 def session_facts(directory: str | os.PathLike[str] | None = None) -> dict[str, Any]:
@@ -178,7 +184,7 @@ def session_facts(directory: str | os.PathLike[str] | None = None) -> dict[str, 
     """
     try:
         limit = session_limit_seconds()
-    except ValueError:
+    except InvalidArgumentError:
         limit = None
     seen = _look(directory, limit)
     return {

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.unit
 RIGHT: dict[str, dict[str, Any]] = {
     "attempts_frame": {},
     "bootstrap": {},
+    "environment": {},
     "export_results": {"pipeline_id": "p", "path": "p.csv"},
     "job_table": {},
     "jobs_frame": {},
