@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.models import JobAttempt as JobAttempt
     from foregsyte_kaggle.models import JobStatus as JobStatus
     from foregsyte_kaggle.opening import bootstrap as bootstrap
+    from foregsyte_kaggle.packing import pack_outputs as pack_outputs
     from foregsyte_kaggle.plots import plot_durations as plot_durations
     from foregsyte_kaggle.plots import plot_progress as plot_progress
     from foregsyte_kaggle.registration import Registration as Registration
@@ -76,6 +77,7 @@ _HOMES = {
     "ledger": ("retry_jobs",),
     "models": ("Job", "JobAttempt", "JobStatus"),
     "opening": ("bootstrap",),
+    "packing": ("pack_outputs",),
     "plots": ("plot_durations", "plot_progress"),
     "registry": ("pipeline", "pipelines"),
     "registration": ("Registration", "register_jobs"),

@@ -18,7 +18,8 @@ __all__ = ["DiskWatch", "find_disk_watch"]
 RESERVE_BYTES = 500_000_000
 #: With so many times the reserve left, it warns.
 WARN_AT = 2
-LOOK_SECONDS = 2.0
+#: A look costs microseconds, and several workers write hundreds of megabytes a second.
+LOOK_SECONDS = 0.5
 
 #: Of about 500 files that Kaggle hands out of a version's output (Kaggle's staff, kaggle-cli issue 664).
 MANY_FILES = 400

@@ -20,6 +20,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "export_results": {"pipeline_id": "p", "path": "p.csv"},
     "job_table": {},
     "jobs_frame": {},
+    "pack_outputs": {},
     "pipeline": {"pipeline_id": "p"},
     "pipelines": {},
     "register_jobs": {"source": pd.DataFrame({"id": ["a"]}), "pipeline_id": "p", "name": "ids"},
