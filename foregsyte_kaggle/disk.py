@@ -77,12 +77,15 @@ class DiskWatch:
     ----------
     reason : str
         What it saw when it last looked.
+    is_near : bool
+        Whether it is so near to its reserve that jobs should begin one at a time.
     """
 
     def __init__(
         self, directory: Path, reserve: int, outputs: Path | None, warn: Callable[[str], None]
     ) -> None:
         self.reason = ""
+        self.is_near = False
         self._directory = directory
         self._reserve = reserve
         self._outputs = outputs
@@ -109,7 +112,8 @@ class DiskWatch:
         kept = in_bytes(self._reserve)
         self.reason = f"{in_bytes(free)} free of {in_bytes(total)}, and {kept} are kept free"
         self._is_low = free < self._reserve
-        if free < WARN_AT * self._reserve and not (self._warned or self._is_low):
+        self.is_near = free < WARN_AT * self._reserve
+        if self.is_near and not (self._warned or self._is_low):
             self._warned = True
             self._warn(
                 f"the disk of the working folder fills up: {self.reason}; below that the run begins no"

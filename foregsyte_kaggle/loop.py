@@ -253,9 +253,10 @@ class Loop:
         """
         if self._is_closing:
             return True
-        if self._disk is not None and self._disk.is_low():
-            self._is_short_of_disk = True
-        elif self._deadline is not None:
+        if self._disk is not None:
+            self._is_short_of_disk = self._disk.is_low()
+            self._backlog.one_by_one = self._disk.is_near
+        if self._deadline is not None:
             left = self._deadline.seconds_left
             for pipeline_id in self._claims.pipelines:
                 if left < (likely := self._backlog.likely_seconds(pipeline_id)):

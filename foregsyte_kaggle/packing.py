@@ -332,7 +332,7 @@ def _hand_over(
             remove_output(path)
     if is_on_kaggle():
         with suppress(LedgerError):
-            workspace.database.checkpoint()
+            workspace.database.checkpoint_if_there_is_room()
 
 
 def _record(database: Database, moved: Mapping[str, str]) -> None:

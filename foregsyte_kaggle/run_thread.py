@@ -91,7 +91,7 @@ class RunThread(threading.Thread):
         if is_on_kaggle():
             # Kaggle may kill the kernel after the last cell, and somebody copy the file without its log.
             with contextlib.suppress(LedgerError):
-                database.checkpoint()
+                database.checkpoint_if_there_is_room()
 
     def _leave(self) -> None:
         self._workspace.leave(self._run.run_id)

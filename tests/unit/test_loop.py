@@ -725,7 +725,7 @@ def test_nothing_is_said_of_long_jobs_when_none_is_left_or_time_is_up_anyway(
 class Drive:
     """A disk that is low when the test says so."""
 
-    low = False
+    low = is_near = False
     counts = 0
 
     def is_low(self) -> bool:
@@ -752,6 +752,24 @@ def test_full_disk_ends_the_run_after_what_was_begun_is_recorded(database: Datab
         "completed": len(run.engine.chunks),
         "pending": 50 - len(run.engine.chunks),
     }
+
+
+def test_short_jobs_go_out_one_at_a_time_when_the_disk_is_nearly_full(database: Database) -> None:
+    add_jobs(200)
+    drive = Drive()
+    sizes: list[tuple[bool, int]] = []
+
+    def answer(chunk: Chunk) -> list[Event]:
+        sizes.append((drive.is_near, len(chunk.tasks)))
+        drive.is_near = sum(size for _, size in sizes) > 100
+        return [Done(chunk, [completed(task, 0.001) for task in chunk.tasks])]
+
+    run = Run(database, answer, disk=drive)
+    assert run.loop.run() == "finished"
+    assert max(size for near, size in sizes if not near) > 1
+    near = [size for near, size in sizes if near]
+    assert near
+    assert set(near[4:]) <= {1}  # those before were out already
 
 
 def test_disk_that_is_full_from_the_start_begins_nothing(database: Database) -> None:
