@@ -125,6 +125,7 @@ class Loop:
         self._schemas = schemas
         self._backlog = Backlog(batch_sizes, usual_seconds)
         self._in_flight: dict[int, Chunk] = {}
+        self._begun: dict[int, float] = {}
         self._long: set[int] = set()
         self._ended: list[Ended] = []
         self._oldest = 0.0
@@ -173,6 +174,7 @@ class Loop:
             if self._is_short_of_disk:
                 return "disk"
             self._say_what_is_too_long()
+            self._say_what_was_cut_off()
             return "time_limit"
         return "limit" if self._claims.limit_reached else "finished"
 
@@ -282,6 +284,19 @@ class Loop:
             if self._backlog.holds(pipeline_id) or self._claims.count_pending(pipeline_id):
                 self._warn(line)
 
+    def _say_what_was_cut_off(self) -> None:
+        """Name the job that worked longest when time was up: it may need more than a whole session."""
+        if not self._in_flight:
+            return
+        chunk = min(self._in_flight.values(), key=lambda one: self._begun[one.chunk_id])
+        worked = time.monotonic() - self._begun[chunk.chunk_id]
+        if worked >= WORTH_SAYING_SECONDS and chunk.tasks:
+            name = chunk.tasks[0].path.rstrip("/").rpartition("/")[2]
+            self._warn(
+                f"{name!r} of {chunk.pipeline_id} was not done after {describe_seconds(worked)} when time was"
+                " up, and is put back to pending"
+            )
+
     # Submitting
 
     def _submit(self) -> None:
@@ -306,6 +321,8 @@ class Loop:
                 return
             chunk = backlog.make_chunk(pipeline_id)
             self._in_flight[chunk.chunk_id] = chunk
+            if self._deadline is not None:
+                self._begun[chunk.chunk_id] = time.monotonic()
             self._engine.submit(chunk)
 
     def _claim(self, least: int) -> bool:
@@ -404,6 +421,7 @@ class Loop:
         elif self._in_flight.pop(event.chunk.chunk_id, None) is not None:
             # None where it was given up before it came back.
             self._long.discard(event.chunk.chunk_id)
+            self._begun.pop(event.chunk.chunk_id, None)
             if isinstance(event, Done):
                 self._handle_done(event.chunk, event.outcomes)
             else:

@@ -719,6 +719,28 @@ def test_nothing_is_said_of_long_jobs_when_none_is_left_or_time_is_up_anyway(
     assert not capsys.readouterr().out
 
 
+def test_job_that_is_cut_off_after_long_is_told_by_name_and_length(
+    database: Database,
+    deadline: Deadline,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    add_jobs(5)
+    monkeypatch.setattr("foregsyte_kaggle.loop.STOP_GRACE_SECONDS", 0.01)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        Left.seconds = 0.0
+        run.loop._begun[chunk.chunk_id] -= 12000.0
+        return []
+
+    run = Run(database, answer, workers=1, deadline=deadline)
+    assert run.loop.run() == "time_limit"
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said == (
+        "'1' of p was not done after 3 h 20 min when time was up, and is put back to pending"
+    )
+
+
 # A full disk
 
 
