@@ -131,6 +131,7 @@ def _pack(workspace: Workspace, given: Path | None) -> Path | None:
         return latest
     if given is not None and given.exists():
         raise InvalidArgumentError(f"{given} exists already; choose another name")
+    files = sum(not path.is_dir() for part in parts for path in part.contents)
     target = given or _next_archive(outputs)
     _check_room(target, parts)
     partial = target.with_name(f".{target.name}.partial")
@@ -149,7 +150,6 @@ def _pack(workspace: Workspace, given: Path | None) -> Path | None:
             partial.unlink(missing_ok=True)
     _hand_over(workspace, target, held)
     name = target.relative_to(workspace.directory).as_posix()
-    files = sum(len(part.contents) for part in parts)
     say(f"{counted(files, 'file')} packed into {name} ({in_bytes(target.stat().st_size)})")
     return target
 
