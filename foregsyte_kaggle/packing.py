@@ -11,14 +11,20 @@ import json
 import os
 import re
 import threading
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foregsyte_kaggle.archives import (
+    Part,
+    State,
+    as_part,
+    find_parts,
+    held_parts,
+    name_in_archive,
+    write_archive,
+)
 from foregsyte_kaggle.disk import RESERVE_BYTES
 from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, WorkspaceError
 from foregsyte_kaggle.ledger import NOW
@@ -35,35 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pack_outputs"]
 
-BLOCK_BYTES = 2**20
-#: Ends of the names of files that compressing again makes no smaller.
-COMPRESSED = frozenset(
-    {
-        *(".7z", ".bz2", ".gz", ".npz", ".parquet", ".pdf", ".xz", ".zip", ".zst"),
-        *(".avif", ".gif", ".jpeg", ".jpg", ".png", ".webp"),
-        *(".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".ogg", ".webm"),
-    }
-)
-
 _lock = threading.Lock()
 _number = re.compile(r"packed-(\d+)\.zip").fullmatch
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What a job wrote under one name: a file, or a folder with all that is in it."""
-
-    path: Path
-    contents: tuple[Path, ...]
-
-    @property
-    def size(self) -> int:
-        return sum(path.stat().st_size for path in self.contents if not path.is_dir())
-
-    def state(self) -> list[tuple[int, int, int]]:
-        """Return what differs when somebody writes to it."""
-        found = (path.stat() for path in self.contents)
-        return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in found]
 
 
 def pack_outputs(
@@ -122,11 +101,11 @@ def _pack(workspace: Workspace, given: Path | None) -> Path | None:
         earlier.append(given)
     for archive in earlier:
         latest = archive
-        held = _held(archive, outputs, _parts(outputs))
+        held = held_parts(archive, outputs, find_parts(outputs))
         _hand_over(workspace, archive, held)
     for partial in outputs.glob(".*.zip.partial"):
         partial.unlink(missing_ok=True)
-    parts = _parts(outputs)
+    parts = find_parts(outputs)
     if not parts:
         return latest
     if given is not None and given.exists():
@@ -136,8 +115,8 @@ def _pack(workspace: Workspace, given: Path | None) -> Path | None:
     _check_room(target, parts)
     partial = target.with_name(f".{target.name}.partial")
     try:
-        _write(partial, outputs, parts)
-        held = _held(partial, outputs, parts)
+        write_archive(partial, outputs, parts)
+        held = held_parts(partial, outputs, parts)
         if len(held) < len(parts):
             raise WorkspaceError(
                 f"{counted(len(parts) - len(held), 'file')} of {outputs} changed meanwhile, or the archive "
@@ -185,47 +164,7 @@ def _next_archive(outputs: Path) -> Path:
     return outputs / f"packed-{last + 1}.zip"
 
 
-def _parts(outputs: Path) -> list[_Part]:
-    """List what lies in the folders of pipelines, but for what is half written or is no plain file."""
-    parts = []
-    for folder in _listed(outputs):
-        if folder.is_dir() and not folder.is_symlink():
-            for path in _listed(folder):
-                contents = _contents(path)
-                if contents is not None:
-                    parts.append(_Part(path, tuple(contents)))
-    return parts
-
-
-def _listed(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def _contents(path: Path) -> list[Path] | None:
-    """Return a file, or a folder with what is in it; None where a zip archive cannot hold all of it."""
-    if path.is_symlink() or not (path.is_dir() or path.is_file()) or not _is_text(path.name):
-        return None
-    found = [path]
-    if path.is_dir():
-        for entry in sorted(path.iterdir()):
-            inner = _contents(entry)
-            if inner is None:
-                return None
-            found += inner
-    return found
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _check_room(target: Path, parts: Iterable[_Part]) -> None:
+def _check_room(target: Path, parts: Iterable[Part]) -> None:
     space = disk_space(target.parent)
     needed = sum(part.size for part in parts)
     kept = RESERVE_BYTES if is_on_kaggle() else 0
@@ -237,70 +176,6 @@ def _check_room(target: Path, parts: Iterable[_Part]) -> None:
         )
 
 
-def _name(outputs: Path, path: Path) -> str:
-    return path.relative_to(outputs).as_posix()
-
-
-def _write(partial: Path, outputs: Path, parts: Iterable[_Part]) -> None:
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("wb") as file:
-        with zipfile.ZipFile(file, "w") as archive:
-            for part in parts:
-                for path in part.contents:
-                    name = _name(outputs, path)
-                    info = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
-                    if info.is_dir():
-                        archive.writestr(info, b"")
-                        continue
-                    if path.suffix.lower() not in COMPRESSED:
-                        info.compress_type = zipfile.ZIP_DEFLATED
-                    with path.open("rb") as source, archive.open(info, "w") as target:
-                        while block := source.read(BLOCK_BYTES):
-                            target.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _held(
-    archive: Path, outputs: Path, parts: Iterable[_Part]
-) -> dict[Path, list[tuple[int, int, int]]]:
-    """Return those parts that an archive holds byte for byte, with the state that they had.
-
-    Each is read from the disk, with its size and checksum.
-    """
-    held = {}
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = {info.filename.rstrip("/"): info for info in opened.infolist()}
-            for part in parts:
-                state = part.state()
-                if all(
-                    _is_same(opened, members.get(_name(outputs, path)), path)
-                    for path in part.contents
-                ):
-                    held[part.path] = state
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
-        return {}  # not an archive of ours, or a damaged one
-    return held
-
-
-def _is_same(opened: zipfile.ZipFile, info: zipfile.ZipInfo | None, path: Path) -> bool:
-    if info is None or info.is_dir() != path.is_dir():
-        return False
-    if info.is_dir():
-        return True
-    if info.file_size != path.stat().st_size:
-        return False
-    try:
-        with opened.open(info) as member, path.open("rb") as part:
-            while block := part.read(BLOCK_BYTES):
-                if member.read(len(block)) != block:
-                    return False
-            return not member.read(1)  # which also compares the checksum
-    except (zipfile.BadZipFile, zlib.error, EOFError):
-        return False
-
-
 def _sync_folder(folder: Path) -> None:
     with suppress(OSError):  # some file systems cannot
         descriptor = os.open(folder, os.O_RDONLY)
@@ -310,9 +185,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _hand_over(
-    workspace: Workspace, archive: Path, held: Mapping[Path, list[tuple[int, int, int]]]
-) -> None:
+def _hand_over(workspace: Workspace, archive: Path, held: Mapping[Path, State]) -> None:
     """Have the ledger say that an archive holds the parts, then remove them."""
     if not held:
         return
@@ -321,14 +194,15 @@ def _hand_over(
     _record(
         workspace.database,
         {
-            part.relative_to(workspace.directory).as_posix(): before + _name(outputs, part)
+            part.relative_to(workspace.directory).as_posix(): before
+            + name_in_archive(outputs, part)
             for part in held
         },
     )
     for path, state in held.items():
-        contents = _contents(path)
+        part = as_part(path)
         # What a run writes beside this is newer than the archive.
-        if contents is not None and _Part(path, tuple(contents)).state() == state:
+        if part is not None and part.state() == state:
             remove_output(path)
     if is_on_kaggle():
         with suppress(LedgerError):

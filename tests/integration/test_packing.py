@@ -171,13 +171,13 @@ def test_file_that_changes_while_it_is_packed_is_not_removed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_outputs()
-    write = packing._write
+    write = packing.write_archive
 
     def change(partial: Path, outputs: Path, parts: list[Any]) -> None:
         write(partial, outputs, parts)
         parts[0].path.write_text("another")
 
-    monkeypatch.setattr(packing, "_write", change)
+    monkeypatch.setattr(packing, "write_archive", change)
     before = loose(workspace)
     with pytest.raises(fk.WorkspaceError, match=r"1 file of .* changed meanwhile"):
         fk.pack_outputs()
@@ -271,12 +271,12 @@ def test_path_in_an_archive_that_is_not_there_has_no_size_and_no_content(
 KILLED = """
 import os, sys, zipfile
 import foregsyte_kaggle as fk
-from foregsyte_kaggle import packing
+from foregsyte_kaggle import archives, packing
 
 point, number, when = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 owner = {"replace": os, "write": zipfile._ZipWriteFile, "fsync": os}.get(point, packing)
 before, calls = getattr(owner, point), 0
-packing.BLOCK_BYTES = 100
+archives.BLOCK_BYTES = 100
 
 def counted(*arguments, **options):
     global calls
@@ -297,13 +297,13 @@ fk.pack_outputs()
 @pytest.mark.parametrize(
     ("point", "number", "when"),
     [
-        ("_write", 1, "before"),
+        ("write_archive", 1, "before"),
         ("write", 1, "before"),
         ("write", 7, "after"),
         ("write", 60, "after"),
         ("fsync", 1, "before"),
-        ("_write", 1, "after"),
-        ("_held", 1, "after"),
+        ("write_archive", 1, "after"),
+        ("held_parts", 1, "after"),
         ("replace", 1, "after"),
         ("_record", 1, "before"),
         ("_record", 1, "after"),
