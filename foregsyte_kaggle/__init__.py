@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.models import JobAttempt as JobAttempt
     from foregsyte_kaggle.models import JobStatus as JobStatus
     from foregsyte_kaggle.opening import bootstrap as bootstrap
+    from foregsyte_kaggle.packing import pack_outputs as pack_outputs
     from foregsyte_kaggle.plots import plot_durations as plot_durations
     from foregsyte_kaggle.plots import plot_progress as plot_progress
     from foregsyte_kaggle.registration import Registration as Registration
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.result_rows import results_frame as results_frame
     from foregsyte_kaggle.runner import Run as Run
     from foregsyte_kaggle.runner import run_jobs as run_jobs
+    from foregsyte_kaggle.surroundings import Environment as Environment
+    from foregsyte_kaggle.surroundings import environment as environment
     from foregsyte_kaggle.transfer import snapshot as snapshot
     from foregsyte_kaggle.widgets import job_table as job_table
     from foregsyte_kaggle.widgets import run_panel as run_panel
@@ -74,11 +77,13 @@ _HOMES = {
     "ledger": ("retry_jobs",),
     "models": ("Job", "JobAttempt", "JobStatus"),
     "opening": ("bootstrap",),
+    "packing": ("pack_outputs",),
     "plots": ("plot_durations", "plot_progress"),
     "registry": ("pipeline", "pipelines"),
     "registration": ("Registration", "register_jobs"),
     "result_rows": ("export_results", "results_frame"),
     "runner": ("Run", "run_jobs"),
+    "surroundings": ("Environment", "environment"),
     "transfer": ("snapshot",),
     "widgets": ("job_table", "run_panel"),
     "worker": ("JobContext",),

@@ -6,10 +6,10 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.environment import is_interactive
 from foregsyte_kaggle.notices import say
 from foregsyte_kaggle.progress import ProgressBar
 from foregsyte_kaggle.run_thread import RunThread
+from foregsyte_kaggle.surroundings import is_interactive
 from foregsyte_kaggle.worker import describe
 
 if TYPE_CHECKING:

@@ -49,6 +49,11 @@ class Backlog:
     ----------
     batch_sizes
         Of the pipelines that take batches.
+
+    Attributes
+    ----------
+    one_by_one : bool
+        Whether short jobs go out one at a time too, and none waits in a worker.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Backlog:
         batch_sizes: Mapping[str, int] | None = None,
         usual_seconds: Mapping[str, float] | None = None,
     ) -> None:
+        self.one_by_one = False
         self._batch_sizes = batch_sizes or {}
         self._usual_seconds = usual_seconds or {}
         self._left_out: set[str] = set()
@@ -73,6 +79,11 @@ class Backlog:
     def holds_any(self) -> bool:
         """Whether it holds jobs, also those that are left out."""
         return bool(self._delayed) or any(self._ready.values())
+
+    def holds(self, pipeline_id: str) -> bool:
+        """Whether it holds jobs of a pipeline."""
+        delayed = any(waiting == pipeline_id for _, _, waiting, _ in self._delayed)
+        return delayed or bool(self._ready.get(pipeline_id))
 
     def first(self) -> str | None:
         """Return the pipeline whose jobs are next; None where none is ready."""
@@ -157,7 +168,7 @@ class Backlog:
     def depth(self, pipeline_id: str | None) -> int:
         """Return how many chunks a worker may hold: two where the second would wait only a moment."""
         pace = self.pace(pipeline_id)
-        if pace is None:
+        if pace is None or self.one_by_one:
             return 1
         return 2 if pace * self.batch_size(pipeline_id) < PREFETCH_BELOW_SECONDS else 1
 
@@ -184,7 +195,7 @@ class Backlog:
             return Chunk(pipeline_id, self._take_batch(pipeline_id, tasks), is_batch=True)
         pace = self.pace(pipeline_id)
         most = 1
-        if pace is not None and pace < SHORT_JOB_SECONDS:
+        if pace is not None and pace < SHORT_JOB_SECONDS and not self.one_by_one:
             most = max(1, min(CHUNK_JOBS, int(CHUNK_SECONDS / max(pace, 1e-6)), len(tasks)))
         chosen = [tasks.popleft()]
         if not self._marks:

@@ -83,9 +83,13 @@ class Claims:
         """Whether there is a job to take now."""
         return self._left != 0 and self.count_pending() > 0
 
-    def count_pending(self) -> int:
-        """Return how many jobs of the selections are pending now."""
-        found = (ledger.pending_jobs(self._database, one) for one, _ in self._selections)
+    def count_pending(self, pipeline_id: str | None = None) -> int:
+        """Return how many jobs of the selections, or of one pipeline of them, are pending now."""
+        found = (
+            ledger.pending_jobs(self._database, one)
+            for one, _ in self._selections
+            if pipeline_id in (None, one.pipeline_id)
+        )
         return sum(extent.jobs for extent in found if extent is not None)
 
     @property

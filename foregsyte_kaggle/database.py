@@ -20,8 +20,8 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
-from foregsyte_kaggle.environment import memory_bytes
 from foregsyte_kaggle.errors import LedgerError, WorkspaceError, translated
+from foregsyte_kaggle.surroundings import disk_space, memory_bytes
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -45,6 +45,10 @@ STORAGE_VERSION = "v1.0.0"
 LOG_BYTES = 16 * 2**20
 LOG_SHARE = 0.25
 MOST_LOG_BYTES = 128 * 2**20
+
+#: What a checkpoint may need on the disk, generously: so many times the log, and some blocks a table.
+CHECKPOINT_LOGS = 4
+CHECKPOINT_BYTES = 16 * 2**20
 
 #: Where a workspace keeps its ledger, relative to the working directory.
 LEDGER_FILE = Path("data", "foregsyte.duckdb")
@@ -212,6 +216,22 @@ class Database:
             except duckdb.TransactionException:
                 return False
         return True
+
+    def checkpoint_if_there_is_room(self) -> bool:
+        """Checkpoint, unless there is no log, or the disk may be too full for it.
+
+        DuckDB gives a ledger up when a checkpoint fails; what is committed is safe in the log as it is.
+        """
+        if self.path is None:
+            return False
+        try:
+            log = os.stat(f"{self.path}.wal").st_size
+        except OSError:
+            return False
+        space = disk_space(self.path.parent)
+        if space is not None and space[0] < CHECKPOINT_LOGS * log + CHECKPOINT_BYTES:
+            return False
+        return self.checkpoint()
 
     @property
     def open_sessions(self) -> int:

@@ -32,6 +32,7 @@ from foregsyte_kaggle.executors import (
     Started,
 )
 from foregsyte_kaggle.identity import decode_path
+from foregsyte_kaggle.quantities import describe_seconds
 from foregsyte_kaggle.recording import Ended, record_group
 from foregsyte_kaggle.runs import Load
 from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, Task, clean
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.claims import Claimed, Claims
     from foregsyte_kaggle.database import Database
     from foregsyte_kaggle.deadlines import Deadline
+    from foregsyte_kaggle.disk import DiskWatch
     from foregsyte_kaggle.results import Schema
 
 __all__ = ["Loop", "Policy"]
@@ -52,6 +54,8 @@ PROGRESS_SECONDS = 2.0
 CLAIM_SECONDS = 0.5
 ASK_AGAIN_SECONDS = 1.0
 STOP_GRACE_SECONDS = 1.0
+#: With less time left than this, it needs no saying that no further job is begun.
+WORTH_SAYING_SECONDS = 60.0
 #: So many workers in a row that die before a job begins end the run: the first ones, later ones.
 FIRST_DEATHS = 3
 LATER_DEATHS = 10
@@ -75,7 +79,7 @@ class Loop:
     on_recorded
         Told what was committed, group by group.
     warn
-        Told of a column that became JSON.
+        Told of a column that became JSON, and of jobs that are longer than the time that is left.
     batch_sizes
         Of the pipelines that take batches.
     deadline
@@ -84,6 +88,8 @@ class Loop:
         Of those pipelines that declare one.
     usual_seconds
         How long most jobs of each pipeline took in earlier runs.
+    disk
+        Who says when the disk is so full that no further job may begin.
     """
 
     def __init__(
@@ -101,6 +107,7 @@ class Loop:
         deadline: Deadline | None = None,
         schemas: Mapping[str, Schema] | None = None,
         usual_seconds: Mapping[str, float] | None = None,
+        disk: DiskWatch | None = None,
     ) -> None:
         self._database = database
         self._run_id = run_id
@@ -112,10 +119,13 @@ class Loop:
         self._on_recorded = on_recorded
         self._warn = warn
         self._deadline = deadline
-        self._is_closing = self._is_short_of_time = False
+        self._disk = disk
+        self._is_closing = self._is_short_of_time = self._is_short_of_disk = False
+        self._too_long: dict[str, str] = {}
         self._schemas = schemas
         self._backlog = Backlog(batch_sizes, usual_seconds)
         self._in_flight: dict[int, Chunk] = {}
+        self._begun: dict[int, float] = {}
         self._long: set[int] = set()
         self._ended: list[Ended] = []
         self._oldest = 0.0
@@ -134,7 +144,12 @@ class Loop:
         self._is_stopping = False
 
     def run(self) -> str:
-        """Work until nothing is left; return how it ended: finished, limit, time_limit, stopped or error.
+        """Work until nothing is left; return how it ended.
+
+        Returns
+        -------
+        str
+            ``"finished"``, ``"limit"``, ``"time_limit"``, ``"disk"``, ``"stopped"`` or ``"error"``.
 
         Raises
         ------
@@ -147,13 +162,19 @@ class Loop:
         """
         with QuietCollector() as self._collector:
             self._work()
+        if self._disk is not None:
+            self._disk.count_files()
         if self._first_error is not None:
             return "error"
         if self._is_stopping:
             return "stopped"
-        if (self._is_short_of_time or self._is_late()) and (
+        if (self._is_short_of_disk or self._is_short_of_time or self._is_late()) and (
             self._in_flight or self._backlog.holds_any or self._claims.can_take
         ):
+            if self._is_short_of_disk:
+                return "disk"
+            self._say_what_is_too_long()
+            self._say_what_was_cut_off()
             return "time_limit"
         return "limit" if self._claims.limit_reached else "finished"
 
@@ -225,19 +246,56 @@ class Loop:
         return self._deadline is not None and self._deadline.seconds_left <= 0
 
     def _closes(self) -> bool:
-        """Leave out pipelines of which a job begun now would likely not end in time; True where all are."""
-        if self._deadline is None or self._is_closing:
-            return self._is_closing
-        left = self._deadline.seconds_left
-        for pipeline_id in self._claims.pipelines:
-            if left < self._backlog.likely_seconds(pipeline_id):
-                self._is_short_of_time = True
-                self._backlog.leave_out(pipeline_id)
-                self._claims.leave_out(pipeline_id)
-        if self._is_short_of_time and not self._claims.pipelines:
+        """Leave out pipelines of which a job begun now would likely not end in time.
+
+        Returns
+        -------
+        bool
+            True where all are left out, or the disk is too full for any.
+        """
+        if self._is_closing:
+            return True
+        if self._disk is not None:
+            self._is_short_of_disk = self._disk.is_low()
+            self._backlog.one_by_one = self._disk.is_near
+        if self._deadline is not None:
+            left = self._deadline.seconds_left
+            for pipeline_id in self._claims.pipelines:
+                if left < (likely := self._backlog.likely_seconds(pipeline_id)):
+                    self._leave_out(pipeline_id, likely, left)
+        if self._is_short_of_disk or (self._is_short_of_time and not self._claims.pipelines):
             self._is_closing = True
             self._engine.hold()
         return self._is_closing
+
+    def _leave_out(self, pipeline_id: str, likely: float, left: float) -> None:
+        self._is_short_of_time = True
+        self._backlog.leave_out(pipeline_id)
+        self._claims.leave_out(pipeline_id)
+        if left >= WORTH_SAYING_SECONDS:
+            what = "a batch" if self._backlog.batch_size(pipeline_id) > 1 else "a job"
+            self._too_long[pipeline_id] = (
+                f"{what} of {pipeline_id} takes up to {describe_seconds(likely)}, and"
+                f" {describe_seconds(left)} were left of the time limit, so no other was begun"
+            )
+
+    def _say_what_is_too_long(self) -> None:
+        for pipeline_id, line in self._too_long.items():
+            if self._backlog.holds(pipeline_id) or self._claims.count_pending(pipeline_id):
+                self._warn(line)
+
+    def _say_what_was_cut_off(self) -> None:
+        """Name the job that worked longest when time was up: it may need more than a whole session."""
+        if not self._in_flight:
+            return
+        chunk = min(self._in_flight.values(), key=lambda one: self._begun[one.chunk_id])
+        worked = time.monotonic() - self._begun[chunk.chunk_id]
+        if worked >= WORTH_SAYING_SECONDS and chunk.tasks:
+            name = chunk.tasks[0].path.rstrip("/").rpartition("/")[2]
+            self._warn(
+                f"{name!r} of {chunk.pipeline_id} was not done after {describe_seconds(worked)} when time was"
+                " up, and is put back to pending"
+            )
 
     # Submitting
 
@@ -263,6 +321,8 @@ class Loop:
                 return
             chunk = backlog.make_chunk(pipeline_id)
             self._in_flight[chunk.chunk_id] = chunk
+            if self._deadline is not None:
+                self._begun[chunk.chunk_id] = time.monotonic()
             self._engine.submit(chunk)
 
     def _claim(self, least: int) -> bool:
@@ -361,6 +421,7 @@ class Loop:
         elif self._in_flight.pop(event.chunk.chunk_id, None) is not None:
             # None where it was given up before it came back.
             self._long.discard(event.chunk.chunk_id)
+            self._begun.pop(event.chunk.chunk_id, None)
             if isinstance(event, Done):
                 self._handle_done(event.chunk, event.outcomes)
             else:

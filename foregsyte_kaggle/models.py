@@ -178,11 +178,11 @@ class RunRecord(Base):
     started_at: Mapped[datetime] = mapped_column(DateTime, default=utc_now)
     finished_at: Mapped[datetime | None] = mapped_column(DateTime)
     ended_by: Mapped[str | None] = mapped_column(String)
-    """finished, limit, time_limit, stopped, error, or died; None while it runs."""
+    """finished, limit, time_limit, disk, stopped, error, or died; None while it runs."""
     completed: Mapped[int | None] = mapped_column(BigInteger)
     failed: Mapped[int | None] = mapped_column(BigInteger)
     environment: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    """Where it worked: ``session``, ``python``, ``platform``, ``cpu_count``."""
+    """Where it worked, as ``surroundings.session_facts`` tells it."""
     package_version: Mapped[str | None] = mapped_column(String)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from foregsyte_kaggle.environment import BATCH_SESSIONS, session_kind
+from foregsyte_kaggle.surroundings import BATCH_SESSIONS, session_kind
 
 if TYPE_CHECKING:
     from foregsyte_kaggle.runs import Run

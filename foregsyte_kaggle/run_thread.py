@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger
+from foregsyte_kaggle.errors import LedgerError
 from foregsyte_kaggle.outputs import remove_partial
+from foregsyte_kaggle.surroundings import is_on_kaggle
 
 if TYPE_CHECKING:
     from foregsyte_kaggle.executors import Engine
@@ -85,6 +88,10 @@ class RunThread(threading.Thread):
         run.holds_suspects_back = self._loop.holds_suspects_back
         if self._workspace.live_runs == {run.run_id}:
             remove_partial(self._workspace.outputs)
+        if is_on_kaggle():
+            # Kaggle may kill the kernel after the last cell, and somebody copy the file without its log.
+            with contextlib.suppress(LedgerError):
+                database.checkpoint_if_there_is_room()
 
     def _leave(self) -> None:
         self._workspace.leave(self._run.run_id)

@@ -12,8 +12,8 @@ from foregsyte_kaggle import ledger
 from foregsyte_kaggle.attending import attend
 from foregsyte_kaggle.background import send_off
 from foregsyte_kaggle.claims import Claims
-from foregsyte_kaggle.deadlines import find_deadline, parse_seconds
-from foregsyte_kaggle.environment import BATCH_SESSIONS, cpu_count, session_kind
+from foregsyte_kaggle.deadlines import find_deadline
+from foregsyte_kaggle.disk import find_disk_watch
 from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError
 from foregsyte_kaggle.executors import Events, as_devices, make_engine
 from foregsyte_kaggle.filters import check_source
@@ -22,9 +22,11 @@ from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.outputs import remove_partial
+from foregsyte_kaggle.quantities import parse_seconds
 from foregsyte_kaggle.registry import Pipeline, find_pipeline
 from foregsyte_kaggle.results import declare_table
 from foregsyte_kaggle.runs import Run
+from foregsyte_kaggle.surroundings import BATCH_SESSIONS, cpu_count, session_kind
 from foregsyte_kaggle.versions import count_outdated
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
@@ -42,6 +44,7 @@ def run_jobs(
     recycle_after: int | None = None,
     time_limit: str | float | timedelta | None = "auto",
     reserve: str | float | timedelta | None = None,
+    disk_reserve: str | int | None = "auto",
     job_timeout: str | float | timedelta | None = None,
     max_attempts: int = 1,
     on_error: str = "continue",
@@ -76,12 +79,18 @@ def run_jobs(
         Replace a worker process after this many jobs, where a library leaks memory. Needs processes.
     time_limit
         How long the run may take: seconds, or text such as ``"8h30m"``. ``"auto"`` (the default) is what
-        is left of a session of Kaggle's, and no limit elsewhere. A job is begun only if it will likely
+        is left of a session of Kaggle's, or of one whose limit the variable ``FOREGSYTE_SESSION_LIMIT``
+        tells, and no limit elsewhere. A job is begun only if it will likely
         end in time, judging by those before; one that still works then is put back to pending. What is
         left is pending for the next call.
     reserve
         How much of the time limit to keep for the cells below, such as ``"10min"``, which is the default
         in a session of Kaggle's; nothing is kept of a limit of your own.
+    disk_reserve
+        How much of the disk that the working folder is on stays free: bytes, or text such as ``"500MB"``,
+        which ``"auto"`` (the default) is in a session of Kaggle's, where a version whose folder is full
+        cannot be saved; elsewhere it is nothing, as with None. With twice as much left the run warns; with
+        less left than that it begins no more jobs, lets those that work end, and leaves the rest pending.
     job_timeout
         How long a job may take before it is killed with its children and fails: seconds, or text such as
         ``"5min"``; loading a class pipeline does not count. A batch may take as long as all of its jobs.
@@ -122,6 +131,7 @@ def run_jobs(
     timeout = None if job_timeout is None else parse_seconds("job_timeout", job_timeout)
     gpus = as_devices(devices)
     deadline = find_deadline(time_limit, reserve)
+    disk = find_disk_watch(disk_reserve, chosen.directory, chosen.outputs, say)
     if background and session_kind() in BATCH_SESSIONS:
         say("a batch session ends with its last cell, so this run is in the foreground")
         background = False
@@ -169,7 +179,7 @@ def run_jobs(
         engine.add_pipeline(
             found.pipeline_id, found.target, str(chosen.outputs / found.pipeline_id)
         )
-    run.deadline = deadline
+    run.deadline, run.disk = deadline, disk
     run.time_limit = deadline.reason if deadline is not None else None
     loop = Loop(
         chosen.database,
@@ -191,6 +201,7 @@ def run_jobs(
         deadline=deadline,
         schemas=schemas,
         usual_seconds=_usual_seconds(chosen, pipelines) if deadline is not None else None,
+        disk=disk,
     )
     run.begin(loop.stop, loop.fractions, loop.load)
     carry = send_off if background else attend

@@ -13,6 +13,7 @@ from foregsyte_kaggle.pace import Pace
 
 if TYPE_CHECKING:
     from foregsyte_kaggle.deadlines import Deadline
+    from foregsyte_kaggle.disk import DiskWatch
     from foregsyte_kaggle.recording import Ended
     from foregsyte_kaggle.workspace import Workspace
 
@@ -56,7 +57,8 @@ class Run:
     seconds : float
         How long it has taken so far, or took.
     ended_by : str or None
-        ``"finished"``, ``"limit"``, ``"time_limit"``, ``"stopped"`` or ``"error"``; None while it works.
+        ``"finished"``, ``"limit"``, ``"time_limit"``, ``"disk"``, ``"stopped"`` or ``"error"``; None while it
+        works.
     error : BaseException or None
         What ended it, where ``ended_by`` is ``"error"``.
     outdated : int
@@ -87,6 +89,8 @@ class Run:
         self.time_limit: str | None = None
         """What its time limit follows from."""
         self.deadline: Deadline | None = None
+        self.disk: DiskWatch | None = None
+        """Who looks after the room on the disk."""
         self.recent_failures: tuple[Failure, ...] = ()
         """The last few, newest last."""
         self.retried = 0
@@ -219,12 +223,21 @@ class Run:
             parts.append(f"{self.failed:,} failed")
         if self.returned:
             parts.append(f"{self.returned:,} back to pending")
-        ended = "" if self.ended_by in {None, "finished", "time_limit"} else f", {self.ended_by}"
+        ended = (
+            ""
+            if self.ended_by in {None, "finished", "time_limit", "disk"}
+            else f", {self.ended_by}"
+        )
         speed = f"{self.jobs_per_second:,.1f} jobs/s"
         lines = [f"{self.label}: {', '.join(parts)} in {self.seconds:,.1f} s ({speed}){ended}"]
         if self.ended_by == "time_limit":
             lines.append(
                 f"  time is up ({self.time_limit}): {self.left:,} left pending, run_jobs() goes on with them"
+            )
+        if self.ended_by == "disk" and self.disk is not None:
+            lines.append(
+                f"  the disk of the working folder is nearly full ({self.disk.reason}): {self.left:,} left"
+                " pending, run_jobs() goes on with them when there is room"
             )
         if self.holds_suspects_back:
             lines.append(

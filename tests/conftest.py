@@ -45,7 +45,7 @@ def session(test_engine: Engine) -> Iterator[Session]:
 def isolation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Take Kaggle's variables away, and undo what a test opened, registered or changed to."""
     for name in list(os.environ):
-        if name.startswith("KAGGLE_"):
+        if name.startswith("KAGGLE_") or name == "FOREGSYTE_SESSION_LIMIT":
             monkeypatch.delenv(name)
     folder, known = Path.cwd(), dict(registered._registered)
     yield

@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Iterable
 from typing import Any
 
-from foregsyte_kaggle.environment import gpu_ids
 from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.surroundings import gpu_ids
 
 __all__ = ["as_devices"]
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.environment import package_version, session_facts
 from foregsyte_kaggle.ledger.claiming import number_jobs
 from foregsyte_kaggle.ledger.ending import put_back
 from foregsyte_kaggle.ledger.sql import NOW, of_dead_runs, some
 from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.surroundings import package_version, session_facts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -131,7 +131,9 @@ def begin_run(
                 "pipeline_id": pipeline_id,
                 "executor": executor,
                 "workers": workers,
-                "environment": json.dumps(session_facts()),
+                "environment": json.dumps(
+                    session_facts(database.path.parent if database.path else None)
+                ),
                 "package": package_version(),
             },
         ).fetchall()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from foregsyte_kaggle.quantities import in_bytes
+
 __all__ = [
     "CELL_CHARACTERS",
     "MOST_PIXELS",
@@ -83,13 +85,3 @@ def as_data_uri(mime_type: str, data: bytes) -> str:
 def cut_cell(text: str) -> str:
     """Return the beginning of a cell's text."""
     return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
-
-
-def in_bytes(size: int) -> str:
-    """Return a size in the unit that fits, such as ``812 bytes`` or ``1.3 MB``."""
-    if size < 1_000:
-        return f"{size} byte{'' if size == 1 else 's'}"
-    for unit, least in (("GB", 1_000_000_000), ("MB", 1_000_000)):
-        if size >= least * 0.9995:
-            return f"{size / least:,.1f} {unit}"
-    return f"{size / 1_000:,.{1 if size < 9_950 else 0}f} kB"

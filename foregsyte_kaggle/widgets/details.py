@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.ledger import as_uuid
 from foregsyte_kaggle.models import JobStatus
+from foregsyte_kaggle.outputs import output_size, unpacked
 from foregsyte_kaggle.previews import Preview, preview_input
 from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
 from foregsyte_kaggle.versions import is_outdated
@@ -73,14 +73,13 @@ def load_details(workspace: Workspace, job_id: str | uuid.UUID) -> JobDetails | 
     if details is None:
         return None
     names = [file.path for file in details.files]
-    files = tuple(FileDetails(name, _size(workspace.directory, name)) for name in names)
+    files = tuple(FileDetails(name, output_size(workspace.directory, name)) for name in names)
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in PICTURES]
-    output = next(filter(None, (_within(workspace.directory, name) for name in pictures)), None)
     return replace(
         details,
         files=files,
         input=_preview(workspace.directory, details),
-        output=None if output is None else preview_input(output),
+        output=_preview_output(workspace.directory, pictures),
     )
 
 
@@ -224,6 +223,15 @@ def _cut(function: str, column: str, name: str) -> str:
     return f"{function}({text}, {TEXT_CHARACTERS}) AS {name}, length({text}) AS {name}_length"
 
 
+def _preview_output(directory: Path, names: list[str]) -> Preview | None:
+    """Return what the first of some files looks like; None where none can be looked at."""
+    for name in names:
+        with unpacked(directory, name) as path:
+            if path is not None:
+                return preview_input(path)
+    return None
+
+
 def _preview(directory: Path, details: JobDetails) -> Preview:
     if details.root is None:
         return Preview(note="The input is an id or a URL, which is not opened here.")
@@ -231,19 +239,3 @@ def _preview(directory: Path, details: JobDetails) -> Preview:
     if not folder.is_dir():
         return Preview(note="The folder of its source is not there now; attach it again.")
     return preview_input(folder / decode_path(details.input_path))
-
-
-def _within(directory: Path, name: str) -> Path | None:
-    """Return a file that a job is recorded with; None where that is no place below the workspace."""
-    path = PurePosixPath(name)
-    return None if path.is_absolute() or ".." in path.parts else directory / path
-
-
-def _size(directory: Path, name: str) -> int | None:
-    """Return the size of a file that a job is recorded with; None where it is not there now."""
-    path = _within(directory, name)
-    try:
-        status = path.stat() if path is not None else None
-    except (OSError, ValueError):
-        return None
-    return status.st_size if status is not None and stat.S_ISREG(status.st_mode) else None

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from foregsyte_kaggle.environment import is_interactive
 from foregsyte_kaggle.errors import ForegsyteError, InvalidArgumentError, RunError
 from foregsyte_kaggle.ledger import retry_jobs
 from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.run_thread import working_runs
 from foregsyte_kaggle.runs import Run
+from foregsyte_kaggle.surroundings import is_interactive
 from foregsyte_kaggle.widgets.cell_watch import CellWatch
 from foregsyte_kaggle.widgets.panel_html import run_to_html
 from foregsyte_kaggle.widgets.run_state import RunState, state_to_text, take_state

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.environment import session_age_seconds, session_limit_seconds
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.notices import counted
+from foregsyte_kaggle.surroundings import session_age_seconds, session_limit_seconds
 from foregsyte_kaggle.widgets.words import cut, visible
 from foregsyte_kaggle.worker import describe
 
@@ -126,6 +126,8 @@ def _how_it_ended(run: Run) -> str:
         return f"stopped, {left}"
     if run.ended_by == "time_limit":
         return f"time is up ({run.time_limit}): {left}, run_jobs() goes on with them"
+    if run.ended_by == "disk":
+        return f"the disk is nearly full ({run.disk.reason if run.disk else ''}): {left}"
     if run.ended_by == "limit":
         return f"finished: its limit of {counted(run.total, 'job')} is reached"
     return "finished" if not run.holds_suspects_back else f"finished, {left} for a run by itself"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.environment import is_interactive
+from foregsyte_kaggle.surroundings import is_interactive
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.filters import as_statuses, check_pipeline, check_source
 from foregsyte_kaggle.models import JobStatus

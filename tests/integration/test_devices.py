@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 
 import foregsyte_kaggle as fk
-from foregsyte_kaggle import environment
+from foregsyte_kaggle import surroundings
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.executors import devices as devices_module
+from foregsyte_kaggle.surroundings import machine
 from foregsyte_kaggle.worker import JobContext
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workspace")]
@@ -267,18 +268,19 @@ def test_devices_are_those_of_the_variable_as_cuda_reads_it(
     monkeypatch: pytest.MonkeyPatch, visible: str, ids: list[str]
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert environment.gpu_ids() == ids
+    assert surroundings.gpu_ids() == ids
 
 
 def test_devices_are_counted_by_the_driver_s_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(environment, "GPU_FOLDER", str(tmp_path / "gpus"))
-    assert environment.gpu_ids() is None
+    monkeypatch.setattr(machine, "GPU_FOLDER", str(tmp_path / "gpus"))
+    monkeypatch.setattr(machine, "DEVICE_FOLDER", str(tmp_path / "dev"))
+    assert surroundings.gpu_ids() is None
     for name in ("0000:00:04.0", "0000:00:05.0"):
         (tmp_path / "gpus" / name).mkdir(parents=True)
-    assert environment.gpu_ids() == ["0", "1"]
+    assert surroundings.gpu_ids() == ["0", "1"]
 
 
 @needs_signals

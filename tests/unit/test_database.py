@@ -537,3 +537,19 @@ def test_ledgers_in_memory_are_apart_and_each_is_seen_by_all_its_connections() -
             cursor.execute("FROM t")
         with pytest.raises(WorkspaceError, match="in memory has no file"):
             one.file_descriptor()
+
+
+def test_checkpoint_is_left_out_where_the_disk_may_be_too_full_for_it(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, free = workspace.database, [10**6]
+    monkeypatch.setattr(databases, "disk_space", lambda _folder: (free[0], 10**9))
+    with database.transaction() as connection:
+        connection.execute("CREATE TABLE many AS SELECT range AS n FROM range(1000)")
+    log = Path(f"{database.path}.wal")
+    assert not database.checkpoint_if_there_is_room()
+    assert log.stat().st_size > 0
+    free[0] = 10**9
+    assert database.checkpoint_if_there_is_room()
+    assert not log.exists() or log.stat().st_size == 0
+    assert not database.checkpoint_if_there_is_room()  # nothing to move

@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import time
 from pathlib import Path
 
 import pytest
 
-from foregsyte_kaggle import deadlines, environment
-from foregsyte_kaggle.deadlines import describe_seconds, find_deadline, parse_seconds
+from foregsyte_kaggle import deadlines, surroundings
+from foregsyte_kaggle.deadlines import find_deadline
 from foregsyte_kaggle.errors import InvalidArgumentError
 
 pytestmark = pytest.mark.unit
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (90, 90),
-        (0.5, 0.5),
-        ("8h30m", 30600),
-        ("8 h 30 min", 30600),
-        ("10min", 600),
-        ("90s", 90),
-        ("1.5 hours", 5400),
-        ("2 Days", 172800),
-        (dt.timedelta(minutes=3), 180),
-    ],
-)
-def test_lengths_of_time_that_are_understood(value: object, seconds: float) -> None:
-    assert parse_seconds("time_limit", value) == seconds
-
-
-@pytest.mark.parametrize(
-    "value", ["", "soon", "8h30", "10 parsecs", "-5s", 0, -1, True, float("nan"), float("inf"), [1]]
-)
-def test_anything_else_is_an_error_that_names_the_argument(value: object) -> None:
-    with pytest.raises(
-        InvalidArgumentError, match=r"time_limit=.*expected seconds, or text such as"
-    ):
-        parse_seconds("time_limit", value)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.25, "0.25 s"), (45, "45 s"), (60, "1 min"), (3599, "1 h"), (30600, "8 h 30 min")],
-)
-def test_lengths_of_time_are_told_as_people_do(seconds: float, text: str) -> None:
-    assert describe_seconds(seconds) == text
 
 
 def left(time_limit: object, reserve: object = None) -> float:
@@ -115,7 +78,7 @@ def test_session_is_as_old_as_the_first_process_of_its_container(
 ) -> None:
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     proc = write_proc(tmp_path, 100_000, _1=96_400, self=99_000)
-    assert environment.session_age_seconds(proc) == 3600
+    assert surroundings.session_age_seconds(proc) == 3600
 
 
 def test_first_process_that_is_older_than_any_session_is_not_the_session_s(
@@ -123,15 +86,50 @@ def test_first_process_that_is_older_than_any_session_is_not_the_session_s(
 ) -> None:
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     proc = write_proc(tmp_path, 100_000, _1=10, self=99_000)
-    assert environment.session_age_seconds(proc) == 1000
+    assert surroundings.session_age_seconds(proc) == 1000
 
 
 def test_session_whose_age_nobody_tells_began_now(tmp_path: Path) -> None:
-    assert environment.session_age_seconds(tmp_path) == 0
+    assert surroundings.session_age_seconds(tmp_path) == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
 def test_real_process_is_as_old_as_the_clock_says() -> None:
-    before = environment.session_age_seconds()
+    before = surroundings.session_age_seconds()
     time.sleep(0.05)
-    assert 0 < before < environment.session_age_seconds()
+    assert 0 < before < surroundings.session_age_seconds()
+
+
+def test_session_may_be_older_than_a_limit_that_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", "30min")
+    proc = write_proc(tmp_path, 100_000, _1=96_400, self=99_000)
+    assert surroundings.session_age_seconds(proc) == 3600
+
+
+def test_machine_older_than_a_limit_told_for_its_sessions_is_not_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", "30min")
+    proc = write_proc(tmp_path, 100_000, _1=10, self=99_000)
+    assert surroundings.session_age_seconds(proc) == 1000
+
+
+def test_limit_told_by_the_variable_counts_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", "2h")
+    monkeypatch.setattr(deadlines, "session_age_seconds", lambda: 1800.0)
+    assert left("auto") == pytest.approx(7200 - 1800 - 600, abs=5)
+    found = find_deadline("auto", None)
+    assert found is not None
+    assert found.reason.startswith("this session ends 2 h after its start")
+
+
+@pytest.mark.parametrize("time_limit", ["auto", "1h", None])
+def test_wrong_variable_is_an_error_whatever_the_limit(
+    monkeypatch: pytest.MonkeyPatch, time_limit: str | None
+) -> None:
+    monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", "soon")
+    with pytest.raises(InvalidArgumentError, match="FOREGSYTE_SESSION_LIMIT='soon'"):
+        find_deadline(time_limit, None)

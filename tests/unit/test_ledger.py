@@ -17,12 +17,12 @@ import pytest
 
 from foregsyte_kaggle import ledger
 from foregsyte_kaggle.database import Database, SessionLocal
-from foregsyte_kaggle.environment import cpu_count
 from foregsyte_kaggle.errors import InvalidArgumentError, RunError
 from foregsyte_kaggle.filters import JobFilter
 from foregsyte_kaggle.ledger import ClaimedJob, Selection, retry_jobs
 from foregsyte_kaggle.models import ALLOWED_MOVES, Job, JobStatus
 from foregsyte_kaggle.recording import Ended, record_group
+from foregsyte_kaggle.surroundings import cpu_count
 from foregsyte_kaggle.worker import Outcome
 from foregsyte_kaggle.workspace import Workspace
 
@@ -483,12 +483,15 @@ def test_run_is_noted_with_where_it_works_and_no_value_of_a_variable(
     run_id = uuid.uuid4()
     ledger.begin_run(database, run_id, None, "inline", 1, alive=[run_id])
     ((environment, package),) = query(database, "SELECT environment, package_version FROM runs")
-    assert json.loads(environment) == {
+    noted = json.loads(environment)
+    assert {name: noted[name] for name in ("session", "python", "platform", "cpu_count")} == {
         "session": "kaggle-batch",
         "python": platform.python_version(),
         "platform": sysconfig.get_platform(),
         "cpu_count": cpu_count(),
     }
+    assert noted["session_limit_seconds"] == 12 * 3600
+    assert "secret" not in environment
     assert package == version("foregsyte-kaggle")
 
 

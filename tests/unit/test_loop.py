@@ -95,6 +95,7 @@ class Run:
         batch_sizes: dict[str, int] | None = None,
         deadline: Deadline | None = None,
         usual_seconds: dict[str, float] | None = None,
+        disk: Any = None,
     ) -> None:
         self.database = database
         self.run_id = uuid.uuid4()
@@ -116,6 +117,7 @@ class Run:
             batch_sizes=batch_sizes,
             deadline=deadline,
             usual_seconds=usual_seconds,
+            disk=disk,
         )
 
     def end(self) -> None:
@@ -685,6 +687,132 @@ def test_run_that_ends_while_it_closes_is_finished(database: Database, deadline:
         return [Done(chunk, [completed(task, 10.0) for task in chunk.tasks])]
 
     run = Run(database, answer, deadline=deadline)
+    assert run.loop.run() == "finished"
+    assert counts(database) == {"completed": 4}
+
+
+def test_jobs_longer_than_what_is_left_are_told_by_pipeline_and_length(
+    database: Database, deadline: Deadline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_jobs(5)
+    Left.seconds = 7200.0
+    run = Run(database, do_all, deadline=deadline, usual_seconds={"p": 12600.0})
+    assert run.loop.run() == "time_limit"
+    assert capsys.readouterr().out.splitlines() == [
+        "a job of p takes up to 3 h 30 min, and 2 h were left of the time limit, so no other was begun"
+    ]
+
+
+def test_nothing_is_said_of_long_jobs_when_none_is_left_or_time_is_up_anyway(
+    database: Database, deadline: Deadline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_jobs(1)
+    add_jobs(5, "q")
+    usual = {"q": 20.0}
+
+    def answer(chunk: Chunk) -> list[Event]:
+        Left.seconds = 10.0
+        return [Done(chunk, [completed(task, 3600.0) for task in chunk.tasks])]
+
+    run = Run(database, answer, pipelines=("p", "q"), deadline=deadline, usual_seconds=usual)
+    assert run.loop.run() == "time_limit"
+    assert not capsys.readouterr().out
+
+
+def test_job_that_is_cut_off_after_long_is_told_by_name_and_length(
+    database: Database,
+    deadline: Deadline,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    add_jobs(5)
+    monkeypatch.setattr("foregsyte_kaggle.loop.STOP_GRACE_SECONDS", 0.01)
+
+    def answer(chunk: Chunk) -> list[Event]:
+        Left.seconds = 0.0
+        run.loop._begun[chunk.chunk_id] -= 12000.0
+        return []
+
+    run = Run(database, answer, workers=1, deadline=deadline)
+    assert run.loop.run() == "time_limit"
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said == (
+        "'1' of p was not done after 3 h 20 min when time was up, and is put back to pending"
+    )
+
+
+# A full disk
+
+
+class Drive:
+    """A disk that is low when the test says so."""
+
+    low = is_near = False
+    counts = 0
+
+    def is_low(self) -> bool:
+        return self.low
+
+    def count_files(self) -> None:
+        self.counts += 1
+
+
+def test_full_disk_ends_the_run_after_what_was_begun_is_recorded(database: Database) -> None:
+    add_jobs(50)
+    drive = Drive()
+
+    def answer(chunk: Chunk) -> list[Event]:
+        drive.low = len(run.engine.chunks) >= 10
+        return [Done(chunk, [completed(task, 1.0) for task in chunk.tasks])]
+
+    run = Run(database, answer, disk=drive)
+    assert run.loop.run() == "disk"
+    assert run.engine.held
+    assert drive.counts == 1
+    run.end()
+    assert counts(database) == {
+        "completed": len(run.engine.chunks),
+        "pending": 50 - len(run.engine.chunks),
+    }
+
+
+def test_short_jobs_go_out_one_at_a_time_when_the_disk_is_nearly_full(database: Database) -> None:
+    add_jobs(200)
+    drive = Drive()
+    sizes: list[tuple[bool, int]] = []
+
+    def answer(chunk: Chunk) -> list[Event]:
+        sizes.append((drive.is_near, len(chunk.tasks)))
+        drive.is_near = sum(size for _, size in sizes) > 100
+        return [Done(chunk, [completed(task, 0.001) for task in chunk.tasks])]
+
+    run = Run(database, answer, disk=drive)
+    assert run.loop.run() == "finished"
+    assert max(size for near, size in sizes if not near) > 1
+    near = [size for near, size in sizes if near]
+    assert near
+    assert set(near[4:]) <= {1}  # those before were out already
+
+
+def test_disk_that_is_full_from_the_start_begins_nothing(database: Database) -> None:
+    add_jobs(5)
+    drive = Drive()
+    drive.low = True
+    run = Run(database, do_all, disk=drive)
+    assert run.loop.run() == "disk"
+    assert not run.engine.chunks
+    assert counts(database) == {"pending": 5}
+
+
+def test_disk_that_fills_up_with_the_last_job_leaves_the_run_finished(database: Database) -> None:
+    add_jobs(4)
+    drive = Drive()
+
+    def answer(chunk: Chunk) -> list[Event]:
+        drive.low = len(run.engine.chunks) == 4
+        return [Done(chunk, [completed(task, 1.0) for task in chunk.tasks])]
+
+    run = Run(database, answer, disk=drive)
     assert run.loop.run() == "finished"
     assert counts(database) == {"completed": 4}
 

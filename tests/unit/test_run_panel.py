@@ -15,6 +15,7 @@ import pytest
 from foregsyte_kaggle import jobs_frame, pipeline, register_jobs, retry_jobs, run_jobs, run_panel
 from foregsyte_kaggle import pace as paces
 from foregsyte_kaggle.deadlines import Deadline
+from foregsyte_kaggle.disk import DiskWatch
 from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, RunError, WorkspaceError
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.pace import Pace
@@ -248,12 +249,15 @@ def test_estimates_are_told_roughly(seconds: float, said: str) -> None:
             "time_limit",
             "time is up (it is late): 3 jobs left pending, run_jobs() goes on with them",
         ),
+        ("disk", "the disk is nearly full (1 MB free): 3 jobs left pending"),
         ("error", "ended with LedgerError: the disk is full"),
     ],
 )
 def test_how_it_ended_is_told(ended_by: str, said: str) -> None:
     run = working_run()
     run.left, run.time_limit = 3, "it is late"
+    run.disk = DiskWatch(Path(), 0, None, print)
+    run.disk.reason = "1 MB free"
     run.end(ended_by, LedgerError("the disk is full\nby far") if ended_by == "error" else None)
     assert take_state(run).ended == said
     assert said in run_to_html(take_state(run), {})

@@ -16,9 +16,11 @@ pytestmark = pytest.mark.unit
 RIGHT: dict[str, dict[str, Any]] = {
     "attempts_frame": {},
     "bootstrap": {},
+    "environment": {},
     "export_results": {"pipeline_id": "p", "path": "p.csv"},
     "job_table": {},
     "jobs_frame": {},
+    "pack_outputs": {},
     "pipeline": {"pipeline_id": "p"},
     "pipelines": {},
     "plot_durations": {},

@@ -1,0 +1,43 @@
+"""Where am I: the kind of session, and the limits of the machine.
+
+The only package that reads Kaggle's variables and paths.
+"""
+
+from foregsyte_kaggle.surroundings.kind import (
+    BATCH_SESSIONS,
+    has_tpu,
+    is_interactive,
+    is_on_kaggle,
+    session_kind,
+)
+from foregsyte_kaggle.surroundings.limits import session_age_seconds, session_limit_seconds
+from foregsyte_kaggle.surroundings.machine import (
+    cpu_count,
+    disk_space,
+    gpu_ids,
+    gpu_models,
+    image_facts,
+    memory_bytes,
+    package_version,
+)
+from foregsyte_kaggle.surroundings.report import Environment, environment, session_facts
+
+__all__ = [
+    "BATCH_SESSIONS",
+    "Environment",
+    "cpu_count",
+    "disk_space",
+    "environment",
+    "gpu_ids",
+    "gpu_models",
+    "has_tpu",
+    "image_facts",
+    "is_interactive",
+    "is_on_kaggle",
+    "memory_bytes",
+    "package_version",
+    "session_age_seconds",
+    "session_facts",
+    "session_kind",
+    "session_limit_seconds",
+]
