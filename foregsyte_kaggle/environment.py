@@ -19,6 +19,7 @@ __all__ = [
     "BATCH_SESSIONS",
     "cpu_count",
     "gpu_ids",
+    "input_roots",
     "is_interactive",
     "memory_bytes",
     "package_version",
@@ -33,6 +34,17 @@ BATCH_SESSIONS = frozenset({"kaggle-batch", "kaggle-rerun"})
 HOUR = 3600.0
 #: Where NVIDIA's driver for Linux has a folder for each GPU.
 GPU_FOLDER = "/proc/driver/nvidia/gpus"
+
+
+def input_roots() -> tuple[Path, ...]:
+    """Return the folder that Kaggle attaches inputs below, and before it one that stands in for it.
+
+    That is ``KAGGLE_CACHE_MOUNT_FOLDER``, as kagglehub reads it. The first is where inputs are looked
+    for; paths below any of them mean attached inputs. None of them need exist.
+    """
+    given = os.environ.get("KAGGLE_CACHE_MOUNT_FOLDER")
+    usual = Path("/kaggle/input")
+    return (Path(given), usual) if given else (usual,)
 
 
 def session_kind() -> str:

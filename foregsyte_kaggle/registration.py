@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle import ledger
-from foregsyte_kaggle.database import LEDGER_FILE
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.identity import IDENTITY_SQL, canonical_params, identity_prefix
 from foregsyte_kaggle.ledger import NOW
+from foregsyte_kaggle.leftovers import own_files
 from foregsyte_kaggle.origins import note_source
 from foregsyte_kaggle.registry import check_params, find_pipeline
 from foregsyte_kaggle.sources import Inputs, resolve_inputs
@@ -141,19 +140,12 @@ def register_jobs(
         unit=unit,
         name=name,
         params=params,
-        exclude=_own_files(chosen),
+        exclude=own_files(chosen.directory),
     )
     check_params(found, {*(params or ()), *inputs.param_names})
     with chosen.database.transaction() as connection:
         inputs = note_source(connection, inputs, chosen.directory, named=name is not None)
         return _store(connection, inputs, pipeline_id, common, limit, rerun=on_change == "rerun")
-
-
-def _own_files(workspace: Workspace) -> list[Path]:
-    """Return what this package writes in a workspace, and nobody means as an input."""
-    ledger_file = workspace.directory / LEDGER_FILE
-    log = ledger_file.with_name(ledger_file.name + ".wal")
-    return [ledger_file, log, ledger_file.with_name("backups"), workspace.outputs]
 
 
 #: Jobs for rows of ``job_id, path, size, params`` with the number ``nth``.
