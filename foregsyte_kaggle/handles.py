@@ -98,7 +98,10 @@ def place_today(path: str) -> str:
             f"{'; '.join(str(place) for _, place in places)}."
         )
     mount, place = places[0]
-    say(f"{path} is at {place} today; {mount.handle!r} finds it in either layout")
+    name = mount.handle
+    if name == str(mount.folder):  # whose owner this layout does not show
+        name = mount.slug.partition("/")[0]
+    say(f"{path} is at {place} today; the name {name!r} finds the input in either layout")
     return str(place)
 
 
