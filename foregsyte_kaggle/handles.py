@@ -128,8 +128,6 @@ def what_is_attached(text: str) -> str:
 
 def _that_fit(name: InputName, attached: list[Mount]) -> list[Mount]:
     found = best_fits(name, attached)
-    if name.version:
-        found = [mount for mount in found if mount.version == name.version]
     if not found and name.kind is None and name.owner is None:
         found = [mount for mount in attached if mount.slug.startswith(f"{name.slug}/")]
     return found

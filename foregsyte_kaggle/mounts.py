@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from foregsyte_kaggle.environment import input_roots
@@ -67,12 +67,8 @@ class InputName:
         )
 
     def knows(self, other: InputName) -> bool:
-        """Return whether all facts that the other has are known here too."""
-        return not (
-            (other.kind and not self.kind)
-            or (other.owner and not self.owner)
-            or (other.version and self.version != other.version)
-        )
+        """Return whether of all that is known of the other something is known here too."""
+        return not ((other.kind and not self.kind) or (other.owner and not self.owner))
 
 
 @dataclass(frozen=True)
@@ -135,7 +131,9 @@ def mount_of(path: Path) -> Mount | None:
     return None
 
 
-def moved_to(path: Path, known: InputName | None = None) -> list[tuple[Mount, Path]]:
+def moved_to(
+    path: Path, known: InputName | None = None, *, any_version: bool = False
+) -> list[tuple[Mount, Path]]:
     """Return where a path of an attached input may be today, if inputs are attached in another layout.
 
     Parameters
@@ -144,6 +142,8 @@ def moved_to(path: Path, known: InputName | None = None) -> list[tuple[Mount, Pa
         A path below the inputs' folder that is not there, in either layout.
     known
         What else is known of the input; its slug counts where the path says none.
+    any_version
+        Whether another version of a model will do where the same is not attached.
 
     Returns
     -------
@@ -154,28 +154,23 @@ def moved_to(path: Path, known: InputName | None = None) -> list[tuple[Mount, Pa
     if not readings and known is not None:
         readings = [(known, ())]
     attached = attached_inputs() if readings else []
-    for told, inner in readings:
-        name = told
+    for name, inner in readings:
+        wanted = name
         if known is not None:
-            kind, owner = told.kind or known.kind, told.owner or known.owner
-            name = InputName(told.slug, kind, owner, told.version)
-        places = [(mount, mount.folder.joinpath(*inner)) for mount in best_fits(name, attached)]
+            wanted = replace(name, kind=name.kind or known.kind, owner=name.owner or known.owner)
+        mounts = best_fits(wanted, attached)
+        if not mounts and any_version:
+            mounts = best_fits(replace(wanted, version=None), attached)
+        places = [(mount, mount.folder.joinpath(*inner)) for mount in mounts]
         if there := [place for place in places if os.path.exists(place[1])]:
             return there
     return []
 
 
 def best_fits(name: InputName, mounts: Collection[Mount]) -> list[Mount]:
-    """Return those that can be the input: of which all that the name says is known, or else all that fit.
-
-    The version counts where the name says one that is attached.
-    """
-    fits = [mount for mount in mounts if mount.fits(name)]
-    without = InputName(name.slug, name.kind, name.owner)
-    for wanted in (name, without):
-        if exact := [mount for mount in fits if mount.knows(wanted)]:
-            return exact
-    return fits
+    """Return those that can be the input: of which all that the name says is known, or else all that fit."""
+    fits = [mount for mount in mounts if mount.fits(name) and name.version in (None, mount.version)]
+    return [mount for mount in fits if mount.knows(name)] or fits
 
 
 def read_parts(parts: Collection[str]) -> list[tuple[InputName, tuple[str, ...]]]:

@@ -78,11 +78,9 @@ def note_source(
                 "apart."
             )
         if named:
-            places = [] if old.is_dir() else moved_to(old, _input_name(known, old))
-            place = places[0][1] if len(places) == 1 else old
+            place = _place_now(known, old)
             if place in inputs.root.parents and _any_exists(place, sample):
-                if place != old:
-                    _note(connection, known, inputs, _stored_root(place, directory))
+                _note(connection, known, inputs, _stored_root(place, directory))
                 return counted_from(place, inputs)
             if sample and not _any_exists(inputs.root, sample):
                 raise SourceError(
@@ -114,7 +112,7 @@ def find_root(database: Database, name: str, directory: Path) -> Path | None:
         return old
     places = [
         place
-        for place in moved_to(old, _input_name(known, old))
+        for place in moved_to(old, _input_name(known, old), any_version=True)
         if not sample or _any_exists(place[1], sample)
     ]
     if len(places) != 1:
@@ -131,7 +129,10 @@ def find_root(database: Database, name: str, directory: Path) -> Path | None:
         _write(
             connection,
             _Known(
-                name, mount.kind or known.kind, mount.owner or known.owner, encode_path(str(place))
+                name,
+                mount.kind or known.kind,
+                mount.owner or known.owner,
+                _stored_root(place, directory),
             ),
         )
     say(f"the source {name!r} is at {place} now")
@@ -190,14 +191,15 @@ def _is_same_input(known: _Known, old: Path, inputs: Inputs, sample: list[str]) 
     now = mount_of(inputs.root)
     if now is None or not now.fits(before):
         return False
-    return (now.knows(_facts(before)) and before.knows(_facts(now))) or (
-        not sample or _any_exists(inputs.root, sample)
-    )
+    if now.knows(before) and before.knows(now):
+        return True
+    return not sample or _any_exists(inputs.root, sample)
 
 
-def _facts(name: InputName) -> InputName:
-    """Return a name without its version, which may differ from day to day."""
-    return InputName(name.slug, name.kind, name.owner)
+def _place_now(known: _Known, old: Path) -> Path:
+    """Return where a source's folder is: elsewhere if it is gone, and attached in one other place."""
+    places = [] if old.is_dir() else moved_to(old, _input_name(known, old), any_version=True)
+    return places[0][1] if len(places) == 1 else old
 
 
 def _input_name(known: _Known, old: Path) -> InputName | None:

@@ -131,7 +131,7 @@ def _placed(inputs: Inputs, *, named: bool) -> Inputs:
     Raises
     ------
     SourceError
-        If they have no name, and are in several mounts.
+        If they have no name, and their folder is above attached inputs.
     """
     if inputs.root is None:
         return inputs
@@ -143,8 +143,8 @@ def _placed(inputs: Inputs, *, named: bool) -> Inputs:
     within = [] if named else [one for one in attached_inputs() if root in one.folder.parents]
     if within:
         raise SourceError(
-            f"{root} holds several attached inputs, and may be laid out differently tomorrow. Register each by "
-            f"its name, such as {within[0].handle!r}, or pass name='...' if it will stay as it is."
+            f"{root} is above attached inputs, which may be laid out differently tomorrow. Register each by its "
+            f"name, such as {within[0].handle!r}, or pass name='...' if this will stay as it is."
         )
     return inputs
 

@@ -360,10 +360,17 @@ def test_path_of_the_other_layout_that_may_be_two_is_an_error(root: Path) -> Non
     assert "attached are" in refusal(f"{root}/clips/no-such-file")
 
 
+def test_path_with_a_version_is_not_found_in_another(root: Path) -> None:
+    attach(root, f"models/google/{MODEL}/2/a")
+    assert f"attached are 'models/google/{MODEL}/2'" in refusal(root / MODEL / "1")
+    assert held(resolve_inputs(root / MODEL / "2"))[:3] == (MODEL, "model", "google")
+    assert "is above attached inputs" in refusal(root / "models/google/gemma")
+
+
 def test_folder_above_several_inputs_has_no_lasting_name(root: Path) -> None:
     attach(root, "datasets/ann/clips/a", "datasets/ann/songs/a")
     for source in (root, root / "datasets" / "ann", list(root.rglob("a"))):
-        assert "holds several attached inputs" in refusal(source)
+        assert "is above attached inputs" in refusal(source)
     assert len(resolve_inputs(root, name="all").paths) == 2
 
 
