@@ -99,9 +99,9 @@ def test_mixed_layouts_are_listed_in_order(root: Path) -> None:
 
 def test_dataset_with_folders_of_digits_is_no_model(root: Path) -> None:
     attach(root, "digits/train/images/7/a.png", "mixed/keras/2b/1/a", "mixed/readme.md")
-    assert [(mount.slug, mount.kind) for mount in attached_inputs()] == [
-        ("digits", None),
-        ("mixed", None),
+    assert [(mount.slug, mount.kind, mount.folder) for mount in attached_inputs()] == [
+        ("digits", None, root / "digits"),
+        ("mixed", None, root / "mixed"),
     ]
 
 
