@@ -12,7 +12,8 @@ from pathlib import Path
 
 from foregsyte_kaggle.environment import input_roots
 from foregsyte_kaggle.errors import SourceError
-from foregsyte_kaggle.mounts import FORMS, InputName, Mount, attached_inputs, best_fits, moved_to
+from foregsyte_kaggle.layouts import FORMS, InputName, model_name
+from foregsyte_kaggle.mounts import Mount, attached_inputs, best_fits, moved_to
 from foregsyte_kaggle.notices import say
 from foregsyte_kaggle.patterns import has_magic
 
@@ -43,9 +44,8 @@ def parse_handle(text: str) -> InputName | None:
         kind = FORMS[parts[0]][0]
         parts = parts[1:]
     if len(parts) in (4, 5) and kind in (None, "model"):
-        owner, model, framework, variation, *version = parts
-        slug = f"{model}/{framework.lower()}/{variation}"
-        return InputName(slug, "model", owner, version[0] if version else None)
+        owner, *model = parts
+        return model_name(model, owner)
     if len(parts) == 2 and kind in (None, "dataset", "notebook"):
         return InputName(parts[1], kind, parts[0])
     if len(parts) == 1 and kind in (None, "competition"):

@@ -1,74 +1,23 @@
-"""Inputs that Kaggle attached: where they are, and what their place says about them.
-
-Two layouts are in use, and which one a session gets cannot be told before. The newer one shows what an
-input is: ``datasets/<owner>/<slug>``, ``competitions/<slug>``, ``notebooks/<owner>/<slug>`` and
-``models/<owner>/<model>/<framework>/<variation>/<version>`` below ``/kaggle/input``. The older one shows
-the slug alone, or ``<model>/<framework>/<variation>/<version>``. (Seen side by side in public notebooks
-of August and September 2026; the older form of models is in kagglehub's ``tests/server_stubs/jwt_stub.py``.)
-"""
+"""Inputs that Kaggle attached: which there are now, and where one is that was elsewhere."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from foregsyte_kaggle.environment import input_roots
 from foregsyte_kaggle.identity import encode_path
+from foregsyte_kaggle.layouts import FORMS, InputName, is_framework, parts_below, read_parts
 
 __all__ = [
-    "ATTACHED",
-    "FORMS",
-    "InputName",
     "Mount",
     "attached_inputs",
     "best_fits",
     "mount_of",
     "moved_to",
-    "read_path",
 ]
-
-#: For each folder of the newer layout the kind of its inputs, and the parts that follow.
-FORMS = {
-    "datasets": ("dataset", ("owner", "slug")),
-    "competitions": ("competition", ("slug",)),
-    "notebooks": ("notebook", ("owner", "slug")),
-    "models": ("model", ("owner", "model", "framework", "variation", "version")),
-}
-#: Kinds of sources that Kaggle attached; the last where the layout does not tell which.
-ATTACHED = frozenset({"dataset", "competition", "notebook", "model", "mount"})
-#: The frameworks of models, small and without signs (kagglesdk 0.1.38, ``models/types/model_enums.py``).
-#: Only by them can a model of the older layout be told from a dataset with folders in it.
-_is_plain_framework = re.compile(
-    "tensorflow[12]|tflite|tfjs|pytorch|jax|flax|pax|maxtext|gemmacpp|ggml|gguf|coral|scikitlearn|mxnet|onnx"
-    "|keras|transformers|api|other|tensorrtllm|triton|vllm"
-).fullmatch
-
-
-@dataclass(frozen=True)
-class InputName:
-    """What is known of an input: None where a layout, or who wrote the name, did not say."""
-
-    slug: str
-    """The last part that has no version; of a model ``model/framework/variation``."""
-    kind: str | None = None
-    """dataset, competition, notebook or model."""
-    owner: str | None = None
-    version: str | None = None
-
-    def fits(self, other: InputName) -> bool:
-        """Return whether both can be the same input: nothing that both know differs, but the version."""
-        return (
-            self.slug.casefold() == other.slug.casefold()
-            and _agree(self.kind, other.kind)
-            and _agree(self.owner, other.owner)
-        )
-
-    def knows(self, other: InputName) -> bool:
-        """Return whether of all that is known of the other something is known here too."""
-        return not ((other.kind and not self.kind) or (other.owner and not self.owner))
 
 
 @dataclass(frozen=True)
@@ -92,13 +41,6 @@ class Mount(InputName):
         return "/".join(part for part in parts if part)
 
 
-def read_path(path: Path) -> InputName | None:
-    """Return the input whose own folder a path is, or was, by the path alone."""
-    return next(
-        (name for name, inner in read_parts(_parts(path, input_roots())) if not inner), None
-    )
-
-
 def attached_inputs() -> list[Mount]:
     """Return what is attached now, in order of the folders; an input with two places once.
 
@@ -118,7 +60,7 @@ def attached_inputs() -> list[Mount]:
 def mount_of(path: Path) -> Mount | None:
     """Return the attached input that a path is in, by the path alone as far as that will do."""
     root = Path(os.path.realpath(input_roots()[0]))
-    parts = _parts(Path(os.path.realpath(path)), [root])
+    parts = parts_below(Path(os.path.realpath(path)), [root])
     if not parts:
         return None
     if parts[0] in FORMS:
@@ -150,7 +92,7 @@ def moved_to(
     list of (Mount, pathlib.Path)
         More than one if it cannot be told which.
     """
-    readings = read_parts(_parts(path, input_roots()))
+    readings = read_parts(parts_below(path, input_roots()))
     if not readings and known is not None:
         readings = [(known, ())]
     attached = attached_inputs() if readings else []
@@ -173,53 +115,8 @@ def best_fits(name: InputName, mounts: Collection[Mount]) -> list[Mount]:
     return [mount for mount in fits if mount.knows(name)] or fits
 
 
-def read_parts(parts: Collection[str]) -> list[tuple[InputName, tuple[str, ...]]]:
-    """Return what the parts of a path below the inputs' folder may mean, the likeliest first.
-
-    Returns
-    -------
-    list of (InputName, tuple of str)
-        The input, and the parts that lead further into it.
-    """
-    parts = tuple(parts)
-    if not parts:
-        return []
-    if parts[0] in FORMS:
-        kind, form = FORMS[parts[0]]
-        given, inner = parts[1 : len(form) + 1], parts[len(form) + 1 :]
-        if len(given) < len(form):
-            return []
-        if kind == "model":
-            return [(_model(given[1:], given[0]), inner)]
-        owner = given[0] if len(form) == 2 else None
-        return [(InputName(given[-1], kind, owner), inner)]
-    readings = [(InputName(parts[0]), parts[1:])]
-    if len(parts) >= 4 and _is_framework(parts[1]) and parts[3].isdigit():
-        readings.insert(0, (_model(parts[:4], None), parts[4:]))
-    return readings
-
-
 def _mount(name: InputName, folder: Path) -> Mount:
     return Mount(name.slug, name.kind, name.owner, name.version, folder=folder)
-
-
-def _model(parts: tuple[str, ...], owner: str | None) -> InputName:
-    model, framework, variation, version = parts
-    # Handles write "pyTorch" where the folder may be "pytorch".
-    return InputName(f"{model}/{framework.lower()}/{variation}", "model", owner, version)
-
-
-def _agree(one: str | None, other: str | None) -> bool:
-    return one is None or other is None or one.casefold() == other.casefold()
-
-
-def _parts(path: Path, roots: Iterable[Path]) -> tuple[str, ...]:
-    """Return the parts of an absolute path below a folder of inputs; none for another path."""
-    for root in roots:
-        for base in (root, Path(os.path.realpath(root))):
-            if path.is_relative_to(base):
-                return path.relative_to(base).parts
-    return ()
 
 
 def _places(root: Path) -> Iterator[tuple[str, ...]]:
@@ -262,13 +159,9 @@ def _is_model_tree(path: Path) -> bool:
     try:
         with os.scandir(path) as entries:
             for entry in entries:
-                if not (_is_framework(entry.name) and entry.is_dir()):
+                if not (is_framework(entry.name) and entry.is_dir()):
                     return False
                 found = True
     except OSError:
         return False
     return found
-
-
-def _is_framework(name: str) -> bool:
-    return _is_plain_framework("".join(filter(str.isalnum, name.lower()))) is not None

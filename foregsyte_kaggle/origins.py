@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from foregsyte_kaggle.errors import SourceError
 from foregsyte_kaggle.identity import decode_path, encode_path
+from foregsyte_kaggle.layouts import ATTACHED, InputName, read_path
 from foregsyte_kaggle.ledger import NOW
-from foregsyte_kaggle.mounts import ATTACHED, InputName, mount_of, moved_to, read_path
+from foregsyte_kaggle.mounts import mount_of, moved_to
 from foregsyte_kaggle.notices import say
 from foregsyte_kaggle.sources import counted_from
 

@@ -10,8 +10,9 @@ import pytest
 from foregsyte_kaggle import environment, handles
 from foregsyte_kaggle.errors import SourceError
 from foregsyte_kaggle.handles import parse_handle, resolve_handle
+from foregsyte_kaggle.layouts import InputName
 from foregsyte_kaggle.leftovers import not_inputs
-from foregsyte_kaggle.mounts import InputName, attached_inputs, mount_of
+from foregsyte_kaggle.mounts import attached_inputs, mount_of
 from foregsyte_kaggle.sources import Inputs, resolve_inputs
 
 pytestmark = pytest.mark.unit
