@@ -157,8 +157,9 @@ class SourceRecord(Base):
 
     name: Mapped[str] = mapped_column(String, primary_key=True)
     kind: Mapped[str] = mapped_column(String)
-    """folder, glob, list, table or ids."""
+    """folder, glob, list, table or ids; dataset, competition, notebook, model, or mount, of Kaggle's."""
     owner: Mapped[str | None] = mapped_column(String)
+    """Who published it on Kaggle, once a layout showed it."""
     root: Mapped[str | None] = mapped_column(String)
     """The folder that paths count from, relative to the workspace if inside it; None for ids and URLs."""
     created_at: Mapped[datetime] = mapped_column(DateTime, default=utc_now)

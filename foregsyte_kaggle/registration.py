@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle import ledger
-from foregsyte_kaggle.database import LEDGER_FILE
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.identity import IDENTITY_SQL, canonical_params, identity_prefix
 from foregsyte_kaggle.ledger import NOW
+from foregsyte_kaggle.leftovers import own_files
 from foregsyte_kaggle.origins import note_source
 from foregsyte_kaggle.registry import check_params, find_pipeline
 from foregsyte_kaggle.sources import Inputs, resolve_inputs
@@ -84,9 +83,10 @@ def register_jobs(
     Parameters
     ----------
     source
-        A folder; a glob such as ``"clips/*.mp4"``; a list of paths or URLs; or a DataFrame, Arrow table,
-        CSV or Parquet file with a column ``path`` (relative to the file's folder, or to the current one)
-        or ``id`` (for inputs that are no files). A table's other columns are params of their row;
+        A folder; a glob such as ``"clips/*.mp4"``; the name of an input that is attached on Kaggle (see
+        Notes); a list of paths or URLs; or a DataFrame, Arrow table, CSV or Parquet file with a column
+        ``path`` (relative to the file's folder, or to the current one) or ``id`` (for inputs that are no
+        files). A table's other columns are params of their row;
         missing values are left out, and text such as 007 stays text. Files that a list or table names
         must be there; of more than 100,000 only a sample is looked at, and their sizes are not noted.
     pipeline_id
@@ -123,6 +123,21 @@ def register_jobs(
         If the pipeline is unknown.
     InvalidArgumentError
         If another argument is not of the expected form, or the pipeline cannot be called with the params.
+
+    Notes
+    -----
+    Attached inputs are named ``"owner/slug"`` (a dataset or notebook), ``"datasets/owner/slug"``,
+    ``"notebooks/owner/slug"``, ``"competitions/slug"``, ``"models/owner/model/framework/variation"`` (or with
+    ``/version`` behind), or by the slug alone, and found in the old layout of ``/kaggle/input`` and in the
+    new one. A text that several can mean is an error that lists them, and so is one that means a folder here
+    too; ``"./slug"``, an absolute path and a ``Path`` are always a path. Nothing is downloaded or waited for.
+
+    The source's name is then the slug (of a model ``model/framework/variation``), and paths count from the
+    input's own folder, also where the source is a path in it, such as ``/kaggle/input/slug/train``. Such a
+    path from the other layout is found as well. So the same data adds nothing, however it is attached and
+    written, unless ``name`` is given. What Kaggle saves with a notebook's output (``__results__.html`` and
+    the like), and an earlier ledger of this package with its outputs, are no inputs, unless the pattern
+    begins with them: ``pattern="data/outputs/**/*.png"``.
     """
     chosen = active_workspace(workspace)
     if unit not in ("file", "folder"):
@@ -141,19 +156,12 @@ def register_jobs(
         unit=unit,
         name=name,
         params=params,
-        exclude=_own_files(chosen),
+        exclude=own_files(chosen.directory),
     )
     check_params(found, {*(params or ()), *inputs.param_names})
     with chosen.database.transaction() as connection:
         inputs = note_source(connection, inputs, chosen.directory, named=name is not None)
         return _store(connection, inputs, pipeline_id, common, limit, rerun=on_change == "rerun")
-
-
-def _own_files(workspace: Workspace) -> list[Path]:
-    """Return what this package writes in a workspace, and nobody means as an input."""
-    ledger_file = workspace.directory / LEDGER_FILE
-    log = ledger_file.with_name(ledger_file.name + ".wal")
-    return [ledger_file, log, ledger_file.with_name("backups"), workspace.outputs]
 
 
 #: Jobs for rows of ``job_id, path, size, params`` with the number ``nth``.

@@ -14,13 +14,13 @@ from foregsyte_kaggle.background import send_off
 from foregsyte_kaggle.claims import Claims
 from foregsyte_kaggle.deadlines import find_deadline
 from foregsyte_kaggle.disk import find_disk_watch
-from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, SourceError
+from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError
 from foregsyte_kaggle.executors import Events, as_devices, make_engine
 from foregsyte_kaggle.filters import check_source
-from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
 from foregsyte_kaggle.notices import counted, say
+from foregsyte_kaggle.origins import find_root
 from foregsyte_kaggle.outputs import remove_partial
 from foregsyte_kaggle.quantities import parse_seconds
 from foregsyte_kaggle.registry import Pipeline, find_pipeline
@@ -119,7 +119,8 @@ def run_jobs(
         If the pipeline is unknown, cannot be sent to, or loaded in, other processes, or if stored results
         do not fit its schema.
     SourceError
-        If the folder of a source is not there now, or no source has the name given.
+        If the folder of a source is not there now, nor attached in Kaggle's other layout, or no source has
+        the name given.
     RunError
         If the run cannot start, no worker lives long enough to run a job, or with ``on_error="raise"`` a
         job failed.
@@ -237,19 +238,9 @@ class _Roots(dict[str | None, Path | None]):
                 self[name]
 
     def __missing__(self, name: str | None) -> Path | None:
-        root: str | None = "."
+        folder: Path | None = self._workspace.directory
         if name is not None:
-            with self._workspace.database.reading() as cursor:
-                rows = cursor.execute(
-                    "SELECT root FROM sources WHERE name = $name", {"name": name}
-                ).fetchall()
-            root = rows[0][0] if rows else None
-        folder = None if root is None else self._workspace.directory / decode_path(root)
-        if folder is not None and not folder.is_dir():
-            raise SourceError(
-                f"the source {name!r} was at {root}, and there is no such folder now. Attach it again, or "
-                f"register it from where it is: register_jobs(folder, ..., name={name!r})"
-            )
+            folder = find_root(self._workspace.database, name, self._workspace.directory)
         self[name] = folder
         return folder
 

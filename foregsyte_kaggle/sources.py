@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from foregsyte_kaggle import manifests
 from foregsyte_kaggle.errors import InvalidArgumentError, SourceError
-from foregsyte_kaggle.identity import encode_path, encode_paths
+from foregsyte_kaggle.handles import place_today, resolve_handle, what_is_attached
+from foregsyte_kaggle.identity import decode_path, encode_path, encode_paths
+from foregsyte_kaggle.leftovers import not_inputs
 from foregsyte_kaggle.listing import list_files, list_folders
+from foregsyte_kaggle.mounts import attached_inputs, mount_of
 from foregsyte_kaggle.path_lists import as_list, below, common_root, is_plain, sizes_of
 from foregsyte_kaggle.patterns import has_magic, split_glob, takes_hidden
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
         str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | pd.DataFrame | pa.Table
     )
 
-__all__ = ["Inputs", "resolve_inputs"]
+__all__ = ["Inputs", "counted_from", "resolve_inputs"]
 
 
 @dataclass
@@ -37,7 +40,8 @@ class Inputs:
     name : str
         The source's name, part of each job's identity.
     kind : str
-        ``"folder"``, ``"glob"``, ``"list"``, ``"table"`` or ``"ids"``.
+        ``"folder"``, ``"glob"``, ``"list"``, ``"table"`` or ``"ids"``; of what Kaggle attached, ``"dataset"``,
+        ``"competition"``, ``"notebook"`` or ``"model"``, or ``"mount"`` where its place does not tell.
     root : pathlib.Path or None
         The folder that the paths count from; None for ids and URLs.
     paths : pyarrow.Array
@@ -50,6 +54,8 @@ class Inputs:
         What could not be read, and why.
     param_names : set of str
         The params that some input has of its own.
+    owner : str or None
+        Who published it on Kaggle, where its place tells.
     """
 
     name: str
@@ -60,6 +66,7 @@ class Inputs:
     params: pa.Array | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
     param_names: set[str] = field(default_factory=set)
+    owner: str | None = None
 
 
 def resolve_inputs(
@@ -76,13 +83,15 @@ def resolve_inputs(
     Parameters
     ----------
     source
-        A folder, a glob, a CSV or Parquet file, a DataFrame or Arrow table, or a list of paths or URLs.
+        A folder, a glob, a CSV or Parquet file, a DataFrame or Arrow table, a list of paths or URLs, or the
+        name of an attached input.
     pattern
         Which files of a folder.
     unit
         ``"file"``, or ``"folder"`` for folders that directly hold files that match.
     name
-        The source's name; by default the name of the folder that the paths count from.
+        The source's name; by default the name of the folder that the paths count from. Paths in an
+        attached input then count from its own folder, wherever in it they were looked for.
     params
         Params of every input; a table's columns come on top.
     exclude
@@ -100,11 +109,60 @@ def resolve_inputs(
         raise InvalidArgumentError(
             f"pattern={pattern!r:.80}; expected a glob as text, such as '**/*.mp4', or '**/*' for all files"
         )
+    return _placed(_listed(source, pattern, unit, name, params, exclude), named=name is not None)
+
+
+def counted_from(root: Path, inputs: Inputs) -> Inputs:
+    """Return the same inputs with paths that count from a folder further up."""
+    assert inputs.root is not None
+    inner = inputs.root.relative_to(root).as_posix()
+    if inner == ".":
+        return replace(inputs, root=root)
+    paths = [
+        inner if path == "." else f"{inner}/{decode_path(path)}"
+        for path in inputs.paths.to_pylist()
+    ]
+    return replace(inputs, root=root, paths=_text(encode_paths(paths)))
+
+
+def _placed(inputs: Inputs, *, named: bool) -> Inputs:
+    """Add what Kaggle's layout tells of the inputs; without a name of their own, they get their mount's.
+
+    Raises
+    ------
+    SourceError
+        If they have no name, and their folder is above attached inputs.
+    """
+    if inputs.root is None:
+        return inputs
+    root = Path(os.path.realpath(inputs.root))
+    mount = mount_of(root)
+    if mount is not None:
+        known = replace(inputs, root=root, kind=mount.kind or "mount", owner=mount.owner)
+        return known if named else counted_from(mount.folder, replace(known, name=mount.name))
+    within = [] if named else [one for one in attached_inputs() if root in one.folder.parents]
+    if within:
+        raise SourceError(
+            f"{root} is above attached inputs, which may be laid out differently tomorrow. Register each by its "
+            f"name, such as {within[0].handle!r}, or pass name='...' if this will stay as it is."
+        )
+    return inputs
+
+
+def _listed(
+    source: Source,
+    pattern: str,
+    unit: str,
+    name: str | None,
+    params: Mapping[str, Any] | None,
+    exclude: Collection[Path],
+) -> Inputs:
     if manifests.is_table(source):
         return _from_manifest(manifests.read_table(source, params), pattern, unit, name)
     if isinstance(source, (str, bytes, os.PathLike)):
         text = os.fsdecode(source)
-        path = os.path.expanduser(text)
+        attached = None if isinstance(source, os.PathLike) else resolve_handle(text)
+        path = attached or place_today(os.path.expanduser(text))
         if os.path.isdir(path):
             return _from_folder(path, "folder", pattern, unit, name, exclude)
         if os.path.isfile(path):
@@ -116,10 +174,11 @@ def resolve_inputs(
             return _from_list([text], pattern, unit, name)
         if has_magic(text):
             root, inner = split_glob(Path(path).as_posix())
+            root = place_today(root)
             if not os.path.isdir(root):
                 raise SourceError(f"the glob {text!r} starts from {root}, which is not a folder")
             return _from_folder(root, "glob", inner, unit, name, exclude)
-        raise SourceError(_not_found(path))
+        raise SourceError(_not_found(path) + what_is_attached(text))
     if isinstance(source, Iterable) and not isinstance(source, Mapping):
         return _from_list(list(source), pattern, unit, name)
     raise SourceError(
@@ -134,8 +193,10 @@ def _from_folder(
     import pyarrow as pa
 
     root = Path(folder).resolve()
+    mount = mount_of(root)
+    left_out = [] if mount is None else not_inputs(mount.folder, root, pattern)
     lister = list_folders if unit == "folder" else list_files
-    found = lister(root, pattern, exclude)
+    found = lister(root, pattern, [*exclude, *left_out])
     if not found.paths:
         what = "file that matches"
         example = "'*.mp4' takes this folder only, '**/*.mp4' the ones below too"
@@ -149,6 +210,11 @@ def _from_folder(
             path, why = found.skipped[0]
             reason = f"; {len(found.skipped):,} could not be read, first {path!r} ({why})"
         advice = f"Check the folder and the pattern: {example}."
+        if left_out:
+            advice += (
+                " What Kaggle, or this package, saves with a notebook's output is left out, unless the pattern"
+                " begins with it, such as 'data/outputs/**/*'."
+            )
         if takes_hidden(pattern):
             advice += (
                 " Names that begin with a dot are left out; to register such files, pass a list of their paths"
@@ -174,6 +240,7 @@ def _from_list(items: list[Any], pattern: str, unit: str, name: str | None) -> I
         return _without_files("list", texts, _name(name, None, "list of URLs"))
     absolute = [os.path.abspath(os.path.expanduser(text)) for text in texts]
     root, relative = common_root(absolute)
+    root = Path(place_today(str(root)))
     sizes = sizes_of(root, relative, "the list", pattern, unit)
     return Inputs(_name(name, root, "list"), "list", root, _text(encode_paths(relative)), sizes)
 
@@ -193,6 +260,7 @@ def _from_manifest(read: Manifest, pattern: str, unit: str, name: str | None) ->
             return _without_files("table", texts, chosen, read)
         if all(map(os.path.isabs, texts)):
             root, relative = common_root([os.path.normpath(text) for text in texts])
+            root = Path(place_today(str(root)))
         else:
             relative = below(root, texts, read.label)
         paths = _text(encode_paths(relative))

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.surroundings import is_interactive
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.filters import as_statuses, check_pipeline, check_source
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.notices import say
+from foregsyte_kaggle.surroundings import is_interactive
 from foregsyte_kaggle.widgets.html import page_to_document, page_to_html
 from foregsyte_kaggle.widgets.job_source import JobSource
 from foregsyte_kaggle.widgets.page import JobPage, PageQuery

@@ -1,0 +1,19 @@
+"""Where Kaggle attaches inputs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["input_roots"]
+
+
+def input_roots() -> tuple[Path, ...]:
+    """Return the folder that Kaggle attaches inputs below, and before it one that stands in for it.
+
+    That is ``KAGGLE_CACHE_MOUNT_FOLDER``, as kagglehub reads it. The first is where inputs are looked
+    for; paths below any of them mean attached inputs. None of them need exist.
+    """
+    given = os.environ.get("KAGGLE_CACHE_MOUNT_FOLDER")
+    usual = Path("/kaggle/input")
+    return (Path(given), usual) if given else (usual,)
