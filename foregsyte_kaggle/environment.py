@@ -19,6 +19,7 @@ __all__ = [
     "BATCH_SESSIONS",
     "cpu_count",
     "gpu_ids",
+    "input_root",
     "is_interactive",
     "memory_bytes",
     "package_version",
@@ -46,6 +47,17 @@ def session_kind() -> str:
     if run_type:
         return "kaggle-interactive" if run_type == "Interactive" else "kaggle-batch"
     return "local"
+
+
+def input_root() -> Path | None:
+    """Return the folder that Kaggle mounts inputs in; None in a session that is none of Kaggle's.
+
+    ``KAGGLE_CACHE_MOUNT_FOLDER`` names another one, as it does for kagglehub.
+    """
+    folder = os.environ.get("KAGGLE_CACHE_MOUNT_FOLDER")
+    if folder:
+        return Path(folder)
+    return Path("/kaggle/input") if session_kind().startswith("kaggle") else None
 
 
 def session_facts() -> dict[str, Any]:

@@ -199,3 +199,5 @@ class LedgerInfo(Base):
     opened_at: Mapped[datetime] = mapped_column(DateTime, default=utc_now)
     package_version: Mapped[str | None] = mapped_column(String)
     duckdb_version: Mapped[str | None] = mapped_column(String)
+    outputs_from: Mapped[str | None] = mapped_column(String)
+    """Where the output files stayed of the ledger that it continued, below the input root if relative."""

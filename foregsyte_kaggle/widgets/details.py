@@ -14,6 +14,7 @@ from foregsyte_kaggle.ledger import as_uuid
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.previews import Preview, preview_input
 from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
+from foregsyte_kaggle.transfer import find_output
 from foregsyte_kaggle.versions import is_outdated
 from foregsyte_kaggle.widgets.job_details import (
     AttemptDetails,
@@ -73,9 +74,10 @@ def load_details(workspace: Workspace, job_id: str | uuid.UUID) -> JobDetails | 
     if details is None:
         return None
     names = [file.path for file in details.files]
-    files = tuple(FileDetails(name, _size(workspace.directory, name)) for name in names)
+    found = {name: _found(workspace, name) for name in names}
+    files = tuple(FileDetails(name, _size(path)) for name, path in found.items())
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in PICTURES]
-    output = next(filter(None, (_within(workspace.directory, name) for name in pictures)), None)
+    output = next(filter(None, (found[name] for name in pictures)), None)
     return replace(
         details,
         files=files,
@@ -138,8 +140,9 @@ def _files(cursor: DuckDBPyConnection, job: dict[str, Any]) -> tuple[list[str], 
     """Return the first files that a completed job is recorded with, and how many there are."""
     found = cursor.execute(
         f"SELECT list_slice(paths, 1, {FILES}), len(paths) FROM"
-        " (SELECT json_extract_string(output_paths, '$[*]') AS paths, attempt FROM job_attempts"
-        " WHERE job_id = $job_id AND outcome = 'completed') ORDER BY attempt DESC LIMIT 1",
+        " (SELECT json_extract_string(output_paths, '$[*]') AS paths, finished_at, attempt_id"
+        " FROM job_attempts WHERE job_id = $job_id AND outcome = 'completed')"
+        " ORDER BY finished_at DESC, attempt_id LIMIT 1",
         job,
     ).fetchall()
     paths, total = found[0] if found else (None, 0)
@@ -233,15 +236,16 @@ def _preview(directory: Path, details: JobDetails) -> Preview:
     return preview_input(folder / decode_path(details.input_path))
 
 
-def _within(directory: Path, name: str) -> Path | None:
-    """Return a file that a job is recorded with; None where that is no place below the workspace."""
+def _found(workspace: Workspace, name: str) -> Path | None:
+    """Return where a file of a job's is or would be; None where that is no place below the workspace."""
     path = PurePosixPath(name)
-    return None if path.is_absolute() or ".." in path.parts else directory / path
+    if path.is_absolute() or ".." in path.parts:
+        return None
+    return find_output(workspace, name) or workspace.directory / path
 
 
-def _size(directory: Path, name: str) -> int | None:
+def _size(path: Path | None) -> int | None:
     """Return the size of a file that a job is recorded with; None where it is not there now."""
-    path = _within(directory, name)
     try:
         status = path.stat() if path is not None else None
     except (OSError, ValueError):

@@ -1,0 +1,24 @@
+"""Copies of a ledger: a snapshot, going on from an attached one, several as one."""
+
+from foregsyte_kaggle.transfer.attached import find_output
+from foregsyte_kaggle.transfer.copies import copy_ledger, fill_ledger, keep_copy, snapshot
+from foregsyte_kaggle.transfer.resuming import (
+    Earlier,
+    bring_copy,
+    check_resume,
+    discard_copy,
+    find_earlier,
+)
+
+__all__ = [
+    "Earlier",
+    "bring_copy",
+    "check_resume",
+    "copy_ledger",
+    "discard_copy",
+    "fill_ledger",
+    "find_earlier",
+    "find_output",
+    "keep_copy",
+    "snapshot",
+]
