@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.result_rows import results_frame as results_frame
     from foregsyte_kaggle.runner import Run as Run
     from foregsyte_kaggle.runner import run_jobs as run_jobs
+    from foregsyte_kaggle.transfer import Merged as Merged
+    from foregsyte_kaggle.transfer import merge_ledgers as merge_ledgers
     from foregsyte_kaggle.transfer import snapshot as snapshot
     from foregsyte_kaggle.widgets import job_table as job_table
     from foregsyte_kaggle.widgets import run_panel as run_panel
@@ -79,7 +81,7 @@ _HOMES = {
     "registration": ("Registration", "register_jobs"),
     "result_rows": ("export_results", "results_frame"),
     "runner": ("Run", "run_jobs"),
-    "transfer": ("snapshot",),
+    "transfer": ("Merged", "merge_ledgers", "snapshot"),
     "widgets": ("job_table", "run_panel"),
     "worker": ("JobContext",),
     "workspace": ("Workspace",),

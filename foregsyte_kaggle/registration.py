@@ -173,8 +173,7 @@ def _check_shard(shard: object) -> None:
     is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2
     if not is_pair or not all(type(number) is int for number in shard):  # type: ignore[attr-defined]
         raise InvalidArgumentError(f"shard={shard!r:.80}; {expected}")
-    which, shards = shard  # type: ignore[misc]
-    if not 1 <= which <= shards:
+    if not 1 <= shard[0] <= shard[1]:  # type: ignore[index]
         raise InvalidArgumentError(f"shard={shard!r:.80}; {expected}")
 
 

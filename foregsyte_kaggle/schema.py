@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle import models
 from foregsyte_kaggle.errors import LedgerError, LedgerVersionError, translated
+from foregsyte_kaggle.models import Job
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -89,7 +89,7 @@ def other_tables(database: Database) -> list[str]:
 
 def tables_beside(database: Database) -> list[str]:
     """Return the tables of a file that are neither the ledger's nor results."""
-    known = set(models.Base.metadata.tables)
+    known = set(Job.metadata.tables)
     return [name for name in other_tables(database) if name not in known]
 
 

@@ -2,6 +2,7 @@
 
 from foregsyte_kaggle.transfer.attached import find_output
 from foregsyte_kaggle.transfer.copies import copy_ledger, fill_ledger, keep_copy, snapshot
+from foregsyte_kaggle.transfer.merging import Merged, merge_ledgers
 from foregsyte_kaggle.transfer.resuming import (
     Earlier,
     bring_copy,
@@ -12,6 +13,7 @@ from foregsyte_kaggle.transfer.resuming import (
 
 __all__ = [
     "Earlier",
+    "Merged",
     "bring_copy",
     "check_resume",
     "copy_ledger",
@@ -20,5 +22,6 @@ __all__ = [
     "find_earlier",
     "find_output",
     "keep_copy",
+    "merge_ledgers",
     "snapshot",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from foregsyte_kaggle import schema
 from foregsyte_kaggle.database import Database, is_open
@@ -30,7 +30,19 @@ from foregsyte_kaggle.transfer.output_files import copy_tree
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Earlier", "bring_copy", "check_resume", "discard_copy", "find_earlier", "staged_copy"]
+__all__ = [
+    "Earlier",
+    "bring_copy",
+    "check_resume",
+    "discard_copy",
+    "find_earlier",
+    "ledger_named",
+    "read_one",
+    "staged_copy",
+]
+
+#: As ``bootstrap`` takes it; of the booleans False.
+Resume: TypeAlias = str | os.PathLike[str] | bool
 
 #: What a user writes for one of several: ``owner/notebook`` or its name alone, with or without the kind.
 HANDLE = re.compile(r"(?:(?:notebooks|datasets)/(?=[^/]+/))?(?:([\w.-]+)/)?([\w.-]+)")
@@ -47,14 +59,13 @@ class Earlier:
     ----------
     ledger : pathlib.Path
         Its file.
-    outputs : pathlib.Path
-        The folder of its output files.
     """
 
     ledger: Path
 
     @property
     def outputs(self) -> Path:
+        """Return the folder of its output files."""
         return self.ledger.parent / "outputs"
 
 
@@ -75,9 +86,7 @@ def check_resume(resume: object, outputs: object) -> None:
         raise InvalidArgumentError(f"outputs={outputs!r:.80}; expected 'leave' or 'copy'")
 
 
-def find_earlier(
-    resume: str | os.PathLike[str] | bool, own: Database | None, file: Path
-) -> Earlier | None:
+def find_earlier(resume: Resume, own: Database | None, file: Path) -> Earlier | None:
     """Return the ledger to continue from; None if there is none, or this one continues it already.
 
     Parameters
@@ -97,7 +106,7 @@ def find_earlier(
     InvalidArgumentError
         If there is no ledger where ``resume`` says.
     """
-    if resume is False:
+    if isinstance(resume, bool):
         return None
     has_jobs = own is not None and _has_jobs(own)
     if resume == "auto":
@@ -152,10 +161,38 @@ def _named(resume: str) -> list[Path]:
         return [path.resolve()]
     attached = ", ".join(map(str, _attached())) or "none"
     raise InvalidArgumentError(
-        f"resume={resume!r}: there is no ledger of that name among the inputs, and none at that path. "
+        f"there is no ledger {resume!r}, neither of that name among the inputs nor at that path. "
         f"Attached ledgers: {attached}. Attach the notebook's output (Add Input, Notebook Outputs), or "
         "pass the path of a ledger or of the folder that holds data/foregsyte.duckdb."
     )
+
+
+def ledger_named(path: str | os.PathLike[str]) -> Path:
+    """Return the ledger that a path or the name of an attached notebook stands for.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there is none.
+    LedgerError
+        If several may be meant.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidArgumentError(
+            f"{path!r:.80}; expected the path of a ledger, or the name of an attached notebook"
+        )
+    text = str(os.fspath(path))
+    found = _named(text)
+    if len(found) > 1:
+        chosen = _choose(found, f"that {text!r} may mean", with_jobs=False)
+        return chosen.ledger if chosen else found[0]
+    return found[0]
+
+
+def read_one(ledger: Path) -> LedgerCopy | None:
+    """Return what a ledger file says about itself; None if it is no ledger."""
+    with _reading([ledger]) as (_, copies):
+        return copies[0] if copies else None
 
 
 def _choose(paths: Sequence[Path], which: str, *, with_jobs: bool) -> Earlier | None:

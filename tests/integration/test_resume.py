@@ -200,7 +200,8 @@ def test_several_ledgers_are_an_error_that_lists_them(tmp_path: Path, mounts: Pa
     attach(tmp_path / "strange", mounts, "notebooks/somebody/theirs")
     with pytest.raises(fk.LedgerError, match="2 different ledgers are attached") as caught:
         fk.bootstrap(tmp_path / "two")
-    assert "me/mine" in str(caught.value) and "somebody/theirs" in str(caught.value)
+    assert "me/mine" in str(caught.value)
+    assert "somebody/theirs" in str(caught.value)
     assert completed(fk.bootstrap(tmp_path / "by-name", resume="mine")) == 1
     assert completed(fk.bootstrap(tmp_path / "by-handle", resume="notebooks/me/mine")) == 1
     by_path = fk.bootstrap(
@@ -244,7 +245,7 @@ def test_a_wrong_argument_is_named(tmp_path: Path, resume: object) -> None:
 def test_what_is_not_attached_is_said_with_what_is(tmp_path: Path, mounts: Path) -> None:
     work(tmp_path / "one", limit=1)
     attach(tmp_path / "one", mounts, "first")
-    with pytest.raises(fk.InvalidArgumentError, match="Attached ledgers: .*first"):
+    with pytest.raises(fk.InvalidArgumentError, match=r"Attached ledgers: .*first"):
         fk.bootstrap(tmp_path / "two", resume="me/other")
 
 

@@ -73,7 +73,8 @@ def test_a_shard_depends_on_the_identity_that_params_are_part_of(
         fk.register_jobs(table, "shard_params", name="levels", shard=(k, 3)).added
         for k in (1, 2, 3)
     ]
-    assert sum(parts) == 30 and all(parts)
+    assert sum(parts) == 30
+    assert all(parts)
     assert fk.register_jobs(table, "shard_params", name="levels").unchanged == 30
 
 
