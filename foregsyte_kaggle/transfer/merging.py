@@ -120,7 +120,7 @@ def merge_ledgers(
     ledgers = _ledgers(paths, chosen.ledger_path)
     with tempfile.TemporaryDirectory(prefix="foregsyte-merge-") as temporary:
         staged = [_stage(path, Path(temporary, str(n))) for n, path in enumerate(ledgers)]
-        # New jobs are numbered in the order of their ledgers, so that this must not be the callers'.
+        # New jobs are numbered ledger by ledger: the oldest first, in whatever order they were given.
         staged.sort(key=lambda one: one.order)
         with chosen.database.exclusive() as connection:
             sources: dict[str, tuple[str, str | None, Path | None]] = {}
@@ -141,7 +141,7 @@ def merge_ledgers(
 class _Staged:
     ledger: Path
     copy: Path
-    order: tuple[str, str]
+    order: tuple[str, str, str]
     outputs: list[Path]
 
 
@@ -167,13 +167,15 @@ def _stage(ledger: Path, folder: Path) -> _Staged:
                     "SELECT outputs_from FROM ledger_info WHERE outputs_from IS NOT NULL"
                     " ORDER BY generation DESC"
                 ).fetchall()
+                begun = cursor.execute("SELECT min(opened_at)::VARCHAR FROM ledger_info").fetchall()
             copy = database.path
     except OSError as error:
         raise LedgerError(f"{ledger} cannot be copied: {error.strerror or error}") from error
     assert copy is not None
     earlier = [one for (stored,) in rows for one in found_folder(stored)]
     outputs = [ledger.parent / "outputs", *earlier]
-    return _Staged(ledger, copy, (str(about.ledger_id), str(about.head)), outputs)
+    order = (str(begun[0][0]), str(about.ledger_id), str(about.head))
+    return _Staged(ledger, copy, order, outputs)
 
 
 @contextmanager
@@ -282,7 +284,7 @@ def _differences(
             WHERE completed_twice AND theirs.code_version <> own.code_version
             UNION ALL SELECT job_id, 'input_size', {kept_and_other("input_size")} FROM {both}
             WHERE theirs.input_size <> own.input_size
-        ) JOIN main.jobs AS jobs USING (job_id) ORDER BY jobs.position, what
+        ) JOIN main.jobs AS jobs USING (job_id) ORDER BY jobs.pipeline_id, jobs.source, jobs.input_path, job_id, what
         """
     ).df()
     return frame.assign(ledger=str(ledger))
