@@ -47,7 +47,8 @@ class JobStatus(str, enum.Enum):
     """Every try ended in an error; ``retry_jobs`` makes it pending again."""
 
 
-#: The moves that a job may make; all others are refused. Nothing here reads it: the WHERE clauses of
+#: The moves that a job may make; all others are refused (``merge_ledgers`` makes none: it takes over what
+#: another ledger says of the job). Nothing here reads it: the WHERE clauses of
 #: ``ledger`` make the moves, and a test tries each of its functions from each status against this table.
 ALLOWED_MOVES = frozenset(
     {

@@ -235,6 +235,41 @@ def test_a_source_name_with_two_owners_is_refused_before_anything_changes(
     assert fk.sql("SELECT owner FROM sources").owner.tolist() == ["me"], "one was unknown"
 
 
+def test_two_that_went_on_from_the_same_version_are_united(tmp_path: Path, clips: Path) -> None:
+    work(tmp_path / "first", clips, limit=2)
+    for name in ("left", "right"):
+        fk.bootstrap(tmp_path / name, resume=tmp_path / "first")
+        fk.run_jobs(
+            "count_letters", executor="inline", progress=False, limit=3 if name == "left" else 5
+        )
+        fk.bootstrap(tmp_path / name).close()
+    workspace = fk.bootstrap(tmp_path / "both", resume=tmp_path / "left", outputs="copy")
+    merged = fk.merge_ledgers([tmp_path / "right"])
+    # Both did the same three; the two of the first version are the same tries.
+    assert (merged.added, merged.replaced, merged.attempts) == (0, 5, 5)
+    assert len(fk.attempts_frame()) == 2 + 3 + 5
+    assert len(fk.results_frame("count_letters")) == 7
+    done = fk.jobs_frame(status="completed")
+    assert len(done) == 7
+    assert all((workspace.directory / path).exists() for path in done.output_path)
+
+
+def test_a_ledger_that_is_open_in_this_process_is_refused(tmp_path: Path) -> None:
+    one = fk.bootstrap(tmp_path / "one")
+    fk.bootstrap(tmp_path / "two")
+    with pytest.raises(fk.WorkspaceError, match="open in this process; close its workspace"):
+        fk.merge_ledgers([one.directory])
+
+
+def test_files_that_are_gone_are_named_and_the_rest_is_merged(tmp_path: Path, clips: Path) -> None:
+    one = work(tmp_path / "one", clips, limit=2)
+    lost = min((one / "data" / "outputs" / "count_letters").glob("*.txt"))
+    lost.unlink()
+    fk.bootstrap(tmp_path / "whole")
+    merged = fk.merge_ledgers([one])
+    assert (merged.files, merged.missing) == (1, [f"data/outputs/count_letters/{lost.name}"])
+
+
 KILLED = """
 import os, signal, sys
 import foregsyte_kaggle as fk
