@@ -38,7 +38,6 @@ def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-@fk.pipeline("resumed_notes")
 def note(path: Path, job: fk.JobContext) -> dict[str, str]:
     job.output_path("note.txt").write_text(path.read_text())
     return {"text": path.read_text()}
