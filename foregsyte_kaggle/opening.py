@@ -12,6 +12,7 @@ from foregsyte_kaggle.errors import WorkspaceError
 from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.transfer import (
     Earlier,
+    Resume,
     bring_copy,
     check_resume,
     discard_copy,
@@ -107,7 +108,7 @@ def prepare_ledger(database: Database) -> None:
     ledger.begin_session(database)
 
 
-def _open_workspace(folder: Path, resume: str | os.PathLike[str] | bool, outputs: str) -> Workspace:
+def _open_workspace(folder: Path, resume: Resume, outputs: str) -> Workspace:
     file = folder / LEDGER_FILE
     existed = file.exists()
     database = open_database(file) if existed else None
@@ -134,9 +135,7 @@ def _open_workspace(folder: Path, resume: str | os.PathLike[str] | bool, outputs
     return Workspace(folder, database)
 
 
-def _continue_open(
-    workspace: Workspace, resume: str | os.PathLike[str] | bool, outputs: str
-) -> None:
+def _continue_open(workspace: Workspace, resume: Resume, outputs: str) -> None:
     """Continue from an earlier ledger in a workspace that is open and has no jobs yet."""
     file = workspace.ledger_path
     earlier = None if file is None else find_earlier(resume, workspace.database, file)

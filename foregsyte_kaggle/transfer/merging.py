@@ -19,10 +19,10 @@ from foregsyte_kaggle.errors import (
 )
 from foregsyte_kaggle.ledger import compare_jobs, unite_jobs
 from foregsyte_kaggle.notices import counted, say
-from foregsyte_kaggle.transfer.attached import found_folder
+from foregsyte_kaggle.transfer.choosing import ledger_named, read_one
 from foregsyte_kaggle.transfer.output_files import copy_file
 from foregsyte_kaggle.transfer.result_tables import merged_tables
-from foregsyte_kaggle.transfer.resuming import ledger_named, read_one, staged_copy
+from foregsyte_kaggle.transfer.resuming import earlier_outputs, staged_copy
 from foregsyte_kaggle.worker import remove_output
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
@@ -162,18 +162,13 @@ def _stage(ledger: Path, folder: Path) -> _Staged:
     folder.mkdir()
     try:
         with staged_copy(ledger, folder) as database:
+            outputs = [ledger.parent / "outputs", *earlier_outputs(database)]
             with database.reading() as cursor:
-                rows = cursor.execute(
-                    "SELECT outputs_from FROM ledger_info WHERE outputs_from IS NOT NULL"
-                    " ORDER BY generation DESC"
-                ).fetchall()
                 begun = cursor.execute("SELECT min(opened_at)::VARCHAR FROM ledger_info").fetchall()
             copy = database.path
     except OSError as error:
         raise LedgerError(f"{ledger} cannot be copied: {error.strerror or error}") from error
     assert copy is not None
-    earlier = [one for (stored,) in rows for one in found_folder(stored)]
-    outputs = [ledger.parent / "outputs", *earlier]
     order = (str(begun[0][0]), str(about.ledger_id), str(about.head))
     return _Staged(ledger, copy, order, outputs)
 

@@ -420,9 +420,10 @@ def merged_state(groups: list[Any], folder: Path) -> dict[str, Any]:
         return state(workspace)
 
 
+@pytest.mark.timeout(600)
 @given(st.lists(TRIES, min_size=2, max_size=3), st.randoms(use_true_random=False))
 @settings(
-    max_examples=15,
+    max_examples=12,
     deadline=None,
     phases=(Phase.explicit, Phase.generate),  # shrinking takes many minutes
     suppress_health_check=[HealthCheck.too_slow],
