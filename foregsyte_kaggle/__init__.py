@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.runner import run_jobs as run_jobs
     from foregsyte_kaggle.surroundings import Environment as Environment
     from foregsyte_kaggle.surroundings import environment as environment
+    from foregsyte_kaggle.transfer import Merged as Merged
+    from foregsyte_kaggle.transfer import merge_ledgers as merge_ledgers
     from foregsyte_kaggle.transfer import snapshot as snapshot
     from foregsyte_kaggle.widgets import job_table as job_table
     from foregsyte_kaggle.widgets import run_panel as run_panel
@@ -84,7 +86,7 @@ _HOMES = {
     "result_rows": ("export_results", "results_frame"),
     "runner": ("Run", "run_jobs"),
     "surroundings": ("Environment", "environment"),
-    "transfer": ("snapshot",),
+    "transfer": ("Merged", "merge_ledgers", "snapshot"),
     "widgets": ("job_table", "run_panel"),
     "worker": ("JobContext",),
     "workspace": ("Workspace",),

@@ -34,6 +34,7 @@ __all__ = [
     "borrowed_database",
     "check_path",
     "get_db",
+    "is_open",
     "open_database",
 ]
 
@@ -394,6 +395,12 @@ def open_database(path: Path | str) -> Database:
                 ) from error
             database = _registry[file] = Database(file)
         return database
+
+
+def is_open(path: Path) -> bool:
+    """Return whether this process has a ledger file open through ``open_database``."""
+    with _registry_lock:
+        return path.expanduser().resolve() in _registry
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from foregsyte_kaggle.errors import InvalidArgumentError
 
 __all__ = [
     "IDENTITY_SQL",
+    "SHARD_SQL",
     "canonical_json",
     "canonical_params",
     "decode_path",
@@ -26,6 +27,7 @@ __all__ = [
     "encode_paths",
     "identity_prefix",
     "job_identity",
+    "shard_of",
 ]
 
 IDENTITY_VERSION = 1
@@ -35,6 +37,9 @@ ENCODED = "percent-encoded:"
 #: ``identity_prefix`` as ``$prefix``. Exact because stored paths hold no control characters, the only
 #: ones that DuckDB's JSON and Python's write differently.
 IDENTITY_SQL = "md5($prefix || to_json(path) || ',' || params || ']')::UUID"
+
+#: The shard, from 1 to ``$shards``, of a row with the column ``job_id``, as ``shard_of`` has it.
+SHARD_SQL = "('0x' || left(job_id::VARCHAR, 8))::BIGINT % $shards + 1"
 
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
@@ -61,6 +66,11 @@ def job_identity(
     """
     text = identity_prefix(pipeline_id, source) + f"{_encode(path)},{canonical_params(params)}]"
     return uuid.UUID(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def shard_of(job_id: uuid.UUID, shards: int) -> int:
+    """Return which of so many shards a job is in, from 1; it depends on nothing but its id."""
+    return (job_id.int >> 96) % shards + 1
 
 
 def identity_prefix(pipeline_id: str, source: str | None) -> str:

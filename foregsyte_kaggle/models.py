@@ -47,7 +47,8 @@ class JobStatus(str, enum.Enum):
     """Every try ended in an error; ``retry_jobs`` makes it pending again."""
 
 
-#: The moves that a job may make; all others are refused. Nothing here reads it: the WHERE clauses of
+#: The moves that a job may make; all others are refused (``merge_ledgers`` makes none: it takes over what
+#: another ledger says of the job). Nothing here reads it: the WHERE clauses of
 #: ``ledger`` make the moves, and a test tries each of its functions from each status against this table.
 ALLOWED_MOVES = frozenset(
     {
@@ -200,3 +201,5 @@ class LedgerInfo(Base):
     opened_at: Mapped[datetime] = mapped_column(DateTime, default=utc_now)
     package_version: Mapped[str | None] = mapped_column(String)
     duckdb_version: Mapped[str | None] = mapped_column(String)
+    outputs_from: Mapped[str | None] = mapped_column(String)
+    """Where the output files stayed of the ledger that it continued, below the input root if relative."""

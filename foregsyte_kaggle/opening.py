@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import atexit
+import os
 from pathlib import Path
 
 from foregsyte_kaggle import ledger, schema
 from foregsyte_kaggle.database import LEDGER_FILE, Database, open_database
 from foregsyte_kaggle.errors import WorkspaceError
 from foregsyte_kaggle.notices import counted, say
-from foregsyte_kaggle.transfer import keep_copy
+from foregsyte_kaggle.transfer import (
+    Earlier,
+    Resume,
+    bring_copy,
+    check_resume,
+    discard_copy,
+    find_earlier,
+    keep_copy,
+)
 from foregsyte_kaggle.workspace import (
     Workspace,
     activate,
@@ -25,7 +34,12 @@ __all__ = ["bootstrap", "prepare_ledger"]
 SHOWN_TABLES = 5
 
 
-def bootstrap(directory: str | Path | None = None) -> Workspace:
+def bootstrap(
+    directory: str | Path | None = None,
+    *,
+    resume: str | os.PathLike[str] | bool = "auto",
+    outputs: str = "leave",
+) -> Workspace:
     """Open or create the workspace of a directory and make it the active one.
 
     Creates ``data/foregsyte.duckdb``, upgrades it to the newest revision (keeping a copy of a ledger
@@ -36,6 +50,15 @@ def bootstrap(directory: str | Path | None = None) -> Workspace:
     ----------
     directory
         The working directory; the current one by default.
+    resume
+        The earlier ledger to continue from, which is copied with all that is in it: ``"auto"`` takes the
+        one among a Kaggle notebook's inputs (of several copies of one ledger, the one that goes on where
+        the others stopped), if this workspace has no jobs yet. ``"owner/notebook"``, or the name alone,
+        says which; a path names a ledger file or the folder that holds ``data/foregsyte.duckdb``; False
+        starts a new ledger.
+    outputs
+        What to do with the earlier notebook's output files: ``"leave"`` them where they are, and find
+        them there, or ``"copy"`` them into ``data/outputs``.
 
     Returns
     -------
@@ -46,12 +69,14 @@ def bootstrap(directory: str | Path | None = None) -> Workspace:
     ------
     LedgerError
         If the ledger cannot be opened: locked by another process, damaged, not DuckDB's, written by a
-        newer version, or in a folder that cannot be written. Nothing is changed then.
+        newer version, or in a folder that cannot be written. If several ledgers could be continued, or
+        ``resume`` names one while this workspace has jobs that do not come from it. Nothing is changed then.
     WorkspaceError
         If another workspace is active and a run works in it.
     InvalidArgumentError
-        If ``directory`` is no path.
+        If ``directory`` is no path, or there is no ledger where ``resume`` says.
     """
+    check_resume(resume, outputs)
     folder = as_path("directory", directory if directory is not None else ".")
     with workspaces_lock:
         workspace = open_workspaces.get(folder)
@@ -64,10 +89,12 @@ def bootstrap(directory: str | Path | None = None) -> Workspace:
                 f"a run works in {previous.directory}; wait for it or stop it before opening {folder}"
             )
         if workspace is None:
-            workspace = _open_workspace(folder)
+            workspace = _open_workspace(folder, resume, outputs)
             open_workspaces[folder] = workspace
-        elif not workspace.live_runs and not schema.check_revision(workspace.database):
-            prepare_ledger(workspace.database)  # Alembic took it to an older revision meanwhile
+        elif not workspace.live_runs:
+            if not schema.check_revision(workspace.database):
+                prepare_ledger(workspace.database)  # Alembic took it to an older revision meanwhile
+            _continue_open(workspace, resume, outputs)
         if previous is not None and previous is not workspace and not previous.database.closed:
             say(f"the default workspace is now {folder} (it was {previous.directory})")
         activate(workspace)
@@ -81,21 +108,60 @@ def prepare_ledger(database: Database) -> None:
     ledger.begin_session(database)
 
 
-def _open_workspace(folder: Path) -> Workspace:
+def _open_workspace(folder: Path, resume: Resume, outputs: str) -> Workspace:
     file = folder / LEDGER_FILE
     existed = file.exists()
-    database = open_database(file)
+    database = open_database(file) if existed else None
+    discard_copy(file)  # what a process that was killed left
     try:
-        prepare_ledger(database)
+        earlier = find_earlier(resume, database, file)
+        if earlier is not None:
+            database = _continue(earlier, database, file, outputs)
+        else:
+            database = database or open_database(file)
+            prepare_ledger(database)
         recovered = ledger.recover(database, alive=frozenset())
     except BaseException:
-        database.close()
+        if database is not None:
+            database.close()
         raise
     counts = ledger.status_counts(database)
-    say(f"{'opened' if existed else 'created'} {file}: {_describe(counts)}")
+    if earlier is None:
+        say(f"{'opened' if existed else 'created'} {file}: {_describe(counts)}")
+    else:
+        say(f"continued from {earlier.ledger} in {file}: {_describe_rest(counts)}")
     if recovered.pending or recovered.failed:
         say(_describe_recovery(recovered))
     return Workspace(folder, database)
+
+
+def _continue_open(workspace: Workspace, resume: Resume, outputs: str) -> None:
+    """Continue from an earlier ledger in a workspace that is open and has no jobs yet."""
+    file = workspace.ledger_path
+    earlier = None if file is None else find_earlier(resume, workspace.database, file)
+    if earlier is None or file is None:
+        return
+    workspace.database = _continue(earlier, workspace.database, file, outputs)
+    recovered = ledger.recover(workspace.database, alive=frozenset())
+    counts = ledger.status_counts(workspace.database)
+    say(f"continued from {earlier.ledger} in {file}: {_describe_rest(counts)}")
+    if recovered.pending or recovered.failed:
+        say(_describe_recovery(recovered))
+
+
+def _continue(earlier: Earlier, own: Database | None, file: Path, outputs: str) -> Database:
+    """Put a copy of an earlier ledger in the place of this one, which has no jobs, and open it."""
+    if own is not None and own.open_sessions:
+        raise WorkspaceError(
+            f"a session of SessionLocal is open on {file}; close it before continuing from {earlier.ledger}"
+        )
+    copy = bring_copy(earlier, file, outputs)
+    if own is not None:
+        own.close()
+    file.with_name(f"{file.name}.wal").unlink(missing_ok=True)
+    os.replace(copy, file)
+    discard_copy(file)
+    return open_database(file)
 
 
 def _upgrade(database: Database) -> None:
@@ -118,6 +184,16 @@ def _upgrade(database: Database) -> None:
 def _describe(counts: dict[str, int]) -> str:
     parts = [f"{number:,} {status}" for status, number in counts.items() if number]
     return "jobs: " + ", ".join(parts) if parts else "no jobs yet"
+
+
+def _describe_rest(counts: dict[str, int]) -> str:
+    total, done = sum(counts.values()), counts["completed"]
+    rest = {status: number for status, number in counts.items() if status != "completed"}
+    verb = "is" if done == 1 else "are"
+    if done == total:
+        return f"all {counted(total, 'job')} {verb} completed"
+    left = ", ".join(f"{number:,} {status}" for status, number in rest.items() if number)
+    return f"{done:,} of {counted(total, 'job')} {verb} completed, left are {left}"
 
 
 def _describe_recovery(recovered: ledger.Recovery) -> str:

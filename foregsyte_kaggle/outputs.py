@@ -46,10 +46,14 @@ def split_packed(recorded: str) -> tuple[str, str | None]:
     return (f"{file}.zip", member) if found and member else (recorded, None)
 
 
-def output_size(directory: Path, recorded: str) -> int | None:
-    """Return the size of a file that a job is recorded with; None where it is not there now."""
-    name, member = split_packed(recorded)
-    path = _within(directory, name)
+def output_size(path: Path | None, member: str | None) -> int | None:
+    """Return the size of a file, or of what is inside an archive; None where it is not there now.
+
+    Parameters
+    ----------
+    path, member
+        As ``split_packed`` gives them, the first on this disk.
+    """
     try:
         status = path.stat() if path is not None else None
         if path is None or status is None or not stat.S_ISREG(status.st_mode):
@@ -63,13 +67,16 @@ def output_size(directory: Path, recorded: str) -> int | None:
 
 
 @contextmanager
-def unpacked(directory: Path, recorded: str) -> Iterator[Path | None]:
-    """Give a file that a job is recorded with; one in an archive as a copy, for the time it is looked at.
+def unpacked(path: Path | None, member: str | None) -> Iterator[Path | None]:
+    """Give a file; one in an archive as a copy, for the time it is looked at.
 
-    None where it is no place below the working directory, or not in its archive, or too large to copy.
+    None where it is not in its archive, or too large to copy.
+
+    Parameters
+    ----------
+    path, member
+        As ``split_packed`` gives them, the first on this disk.
     """
-    name, member = split_packed(recorded)
-    path = _within(directory, name)
     if path is None or member is None:
         yield path
         return
@@ -91,12 +98,6 @@ def unpacked(directory: Path, recorded: str) -> Iterator[Path | None]:
         ):
             is_there = False
         yield copy if is_there else None
-
-
-def _within(directory: Path, name: str) -> Path | None:
-    """Return a file that a job is recorded with; None where that is no place below the workspace."""
-    path = PurePosixPath(name)
-    return None if path.is_absolute() or ".." in path.parts else directory / path
 
 
 def find_unclaimed(connection: DuckDBPyConnection, group: Iterable[Ended]) -> list[str]:

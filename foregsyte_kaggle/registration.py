@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle import ledger
 from foregsyte_kaggle.errors import InvalidArgumentError
-from foregsyte_kaggle.identity import IDENTITY_SQL, canonical_params, identity_prefix
+from foregsyte_kaggle.identity import (
+    IDENTITY_SQL,
+    SHARD_SQL,
+    canonical_params,
+    identity_prefix,
+)
 from foregsyte_kaggle.ledger import NOW
 from foregsyte_kaggle.leftovers import own_files
 from foregsyte_kaggle.origins import note_source
@@ -38,6 +43,8 @@ class Registration:
         Inputs that are new; that have a job already; and those of them whose size differs.
     skipped : list of (str, str)
         What could not be read, and why.
+    shard : (int, int) or None
+        Which part of the inputs this is about, as ``register_jobs`` was told.
     """
 
     pipeline_id: str
@@ -46,17 +53,19 @@ class Registration:
     unchanged: int
     changed: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    shard: tuple[int, int] | None = None
 
     @property
     def total(self) -> int:
-        """How many inputs were found."""
+        """How many inputs were found, in this shard."""
         return self.added + self.unchanged + self.changed
 
     def __str__(self) -> str:
         parts = [f"{self.added:,} added", f"{self.unchanged:,} unchanged"]
         if self.changed:
             parts.append(f"{self.changed:,} changed")
-        text = f"{self.pipeline_id} over {self.source}: {', '.join(parts)}"
+        part = "" if self.shard is None else ", shard {} of {}".format(*self.shard)
+        text = f"{self.pipeline_id} over {self.source}{part}: {', '.join(parts)}"
         if self.skipped:
             path, reason = self.skipped[0]
             text += f"; {len(self.skipped):,} could not be read, first {path!r} ({reason})"
@@ -75,6 +84,7 @@ def register_jobs(
     name: str | None = None,
     params: Mapping[str, Any] | None = None,
     limit: int | None = None,
+    shard: tuple[int, int] | None = None,
     on_change: str = "rerun",
     workspace: Workspace | None = None,
 ) -> Registration:
@@ -104,6 +114,11 @@ def register_jobs(
         JSON values, passed to the pipeline by name, which must take them.
     limit
         Register only the first inputs: sorted by path, or in the order of the list or table.
+    shard
+        ``(k, n)`` registers only the k-th of n parts, 1 to n, so that n notebooks share the inputs, and
+        ``merge_ledgers`` unites what they did. Which part an input is in depends on its identity alone:
+        together the parts are everything, none twice, and inputs that come later move no other. With
+        ``limit``, the first inputs are what is split.
     on_change
         What to do with a finished job whose input has another size now: ``"rerun"`` puts it back to
         pending, ``"keep"`` leaves it and counts it as changed each time.
@@ -148,6 +163,7 @@ def register_jobs(
         )
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise InvalidArgumentError(f"limit={limit!r}; expected a whole number from 1, or None")
+    _check_shard(shard)
     found = find_pipeline(pipeline_id)
     common = canonical_params(params)
     inputs = resolve_inputs(
@@ -161,7 +177,19 @@ def register_jobs(
     check_params(found, {*(params or ()), *inputs.param_names})
     with chosen.database.transaction() as connection:
         inputs = note_source(connection, inputs, chosen.directory, named=name is not None)
-        return _store(connection, inputs, pipeline_id, common, limit, rerun=on_change == "rerun")
+        rerun = on_change == "rerun"
+        return _store(connection, inputs, pipeline_id, common, limit, shard, rerun=rerun)
+
+
+def _check_shard(shard: object) -> None:
+    if shard is None:
+        return
+    expected = "expected (k, n) with 1 <= k <= n, such as (1, 3) for the first of three notebooks"
+    is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2
+    if not is_pair or not all(type(number) is int for number in shard):  # type: ignore[attr-defined]
+        raise InvalidArgumentError(f"shard={shard!r:.80}; {expected}")
+    if not 1 <= shard[0] <= shard[1]:  # type: ignore[index]
+        raise InvalidArgumentError(f"shard={shard!r:.80}; {expected}")
 
 
 #: Jobs for rows of ``job_id, path, size, params`` with the number ``nth``.
@@ -180,6 +208,7 @@ def _store(
     pipeline_id: str,
     common: str,
     limit: int | None,
+    shard: tuple[int, int] | None,
     *,
     rerun: bool,
 ) -> Registration:
@@ -194,6 +223,8 @@ def _store(
         f"SELECT *, {IDENTITY_SQL} AS job_id FROM (SELECT {columns} FROM incoming) AS inputs"
     )
     table = _each_once(connection, _table(inputs))[:limit]
+    if shard is not None:
+        table = _in_shard(connection, table, identified, identifying, shard)
     added, changed = table.num_rows, 0
     with arrow_view(connection, "incoming", table):
         has_jobs = connection.execute(
@@ -218,7 +249,31 @@ def _store(
             query = f"{INSERT} FROM (SELECT *, number AS nth FROM ({identified}))"
             connection.execute(query, {**names, **identifying}).fetchall()
     unchanged = table.num_rows - added - changed
-    return Registration(pipeline_id, inputs.name, added, unchanged, changed, inputs.skipped)
+    part = None if shard is None else (shard[0], shard[1])
+    return Registration(
+        pipeline_id, inputs.name, added, unchanged, changed, inputs.skipped, shard=part
+    )
+
+
+def _in_shard(
+    connection: DuckDBPyConnection,
+    table: pa.Table,
+    identified: str,
+    identifying: dict[str, str],
+    shard: tuple[int, int],
+) -> pa.Table:
+    """Return the inputs of one shard, numbered anew."""
+    with arrow_view(connection, "incoming", table):
+        numbers = connection.sql(
+            f"SELECT number FROM ({identified}) WHERE {SHARD_SQL} = $shard ORDER BY number",
+            params={**identifying, "shard": shard[0], "shards": shard[1]},
+        ).to_arrow_table()
+    import numpy as np
+    import pyarrow as pa
+
+    taken = table.take(pa.array(numbers.column(0).to_numpy() - 1))
+    place = taken.column_names.index("number")
+    return taken.set_column(place, "number", pa.array(np.arange(1, taken.num_rows + 1)))
 
 
 def _apply(

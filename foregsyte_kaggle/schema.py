@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.errors import LedgerError, LedgerVersionError, translated
+from foregsyte_kaggle.models import Job
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -24,6 +25,7 @@ __all__ = [
     "head_revision",
     "migrations_directory",
     "other_tables",
+    "tables_beside",
     "upgrade",
 ]
 
@@ -83,6 +85,12 @@ def other_tables(database: Database) -> list[str]:
             " AND table_name <> 'alembic_version' ORDER BY table_name"
         ).fetchall()
     return [name for (name,) in rows]
+
+
+def tables_beside(database: Database) -> list[str]:
+    """Return the tables of a file that are neither the ledger's nor results."""
+    known = set(Job.metadata.tables)
+    return [name for name in other_tables(database) if name not in known]
 
 
 def check_revision(database: Database) -> bool:

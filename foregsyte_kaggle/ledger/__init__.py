@@ -28,6 +28,7 @@ from foregsyte_kaggle.ledger.sessions import (
     status_counts,
 )
 from foregsyte_kaggle.ledger.sql import NOW, as_uuid
+from foregsyte_kaggle.ledger.uniting import UnitedJobs, compare_jobs, unite_jobs
 
 __all__ = [
     "NOW",
@@ -35,10 +36,12 @@ __all__ = [
     "Pending",
     "Recovery",
     "Selection",
+    "UnitedJobs",
     "as_uuid",
     "begin_run",
     "begin_session",
     "claim",
+    "compare_jobs",
     "end_run",
     "has_jobs",
     "number_jobs",
@@ -52,5 +55,6 @@ __all__ = [
     "set_progress",
     "settle",
     "status_counts",
+    "unite_jobs",
     "usual_seconds",
 ]

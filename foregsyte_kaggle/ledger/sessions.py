@@ -45,8 +45,14 @@ class Recovery:
     failed: int
 
 
-def begin_session(database: Database) -> None:
-    """Note in ``ledger_info`` that this process opened the ledger."""
+def begin_session(database: Database, outputs_from: str | None = None) -> None:
+    """Note in ``ledger_info`` that this process opened the ledger.
+
+    Parameters
+    ----------
+    outputs_from
+        Where the output files are of an earlier session that this one continues, if they stay there.
+    """
     import duckdb
 
     with database.transaction() as connection:
@@ -54,12 +60,16 @@ def begin_session(database: Database) -> None:
         connection.execute(
             f"""
             INSERT INTO ledger_info (session_id, ledger_id, parent_session_id, generation, opened_at,
-                                     package_version, duckdb_version)
+                                     package_version, duckdb_version, outputs_from)
             SELECT uuid(), coalesce(max(ledger_id), uuid()), max_by(session_id, generation),
-                   coalesce(max(generation), 0) + 1, {NOW}, $package, $duckdb
+                   coalesce(max(generation), 0) + 1, {NOW}, $package, $duckdb, $outputs_from
             FROM ledger_info
             """,
-            {"package": package_version(), "duckdb": duckdb.__version__},
+            {
+                "package": package_version(),
+                "duckdb": duckdb.__version__,
+                "outputs_from": outputs_from,
+            },
         )
 
 

@@ -20,7 +20,7 @@ from foregsyte_kaggle.surroundings.machine import (
     memory_bytes,
     package_version,
 )
-from foregsyte_kaggle.surroundings.mounts import input_roots
+from foregsyte_kaggle.surroundings.mounts import input_root, input_roots
 from foregsyte_kaggle.surroundings.report import Environment, environment, session_facts
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "gpu_models",
     "has_tpu",
     "image_facts",
+    "input_root",
     "input_roots",
     "is_interactive",
     "is_on_kaggle",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["input_roots"]
+from foregsyte_kaggle.surroundings.kind import is_on_kaggle
+
+__all__ = ["input_root", "input_roots"]
 
 
 def input_roots() -> tuple[Path, ...]:
@@ -17,3 +19,9 @@ def input_roots() -> tuple[Path, ...]:
     given = os.environ.get("KAGGLE_CACHE_MOUNT_FOLDER")
     usual = Path("/kaggle/input")
     return (Path(given), usual) if given else (usual,)
+
+
+def input_root() -> Path | None:
+    """Return the folder that inputs are attached below in this session; None in one that is none of Kaggle's."""
+    is_given = bool(os.environ.get("KAGGLE_CACHE_MOUNT_FOLDER"))
+    return input_roots()[0] if is_given or is_on_kaggle() else None

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.ledger import as_uuid
 from foregsyte_kaggle.models import JobStatus
-from foregsyte_kaggle.outputs import output_size, unpacked
+from foregsyte_kaggle.outputs import output_size, split_packed, unpacked
 from foregsyte_kaggle.previews import Preview, preview_input
 from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
+from foregsyte_kaggle.transfer import find_output
 from foregsyte_kaggle.versions import is_outdated
 from foregsyte_kaggle.widgets.job_details import (
     AttemptDetails,
@@ -73,13 +74,14 @@ def load_details(workspace: Workspace, job_id: str | uuid.UUID) -> JobDetails | 
     if details is None:
         return None
     names = [file.path for file in details.files]
-    files = tuple(FileDetails(name, output_size(workspace.directory, name)) for name in names)
+    found = {name: _located(workspace, name) for name in names}
+    files = tuple(FileDetails(name, output_size(*place)) for name, place in found.items())
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in PICTURES]
     return replace(
         details,
         files=files,
         input=_preview(workspace.directory, details),
-        output=_preview_output(workspace.directory, pictures),
+        output=_preview_output([found[name] for name in pictures]),
     )
 
 
@@ -137,8 +139,9 @@ def _files(cursor: DuckDBPyConnection, job: dict[str, Any]) -> tuple[list[str], 
     """Return the first files that a completed job is recorded with, and how many there are."""
     found = cursor.execute(
         f"SELECT list_slice(paths, 1, {FILES}), len(paths) FROM"
-        " (SELECT json_extract_string(output_paths, '$[*]') AS paths, attempt FROM job_attempts"
-        " WHERE job_id = $job_id AND outcome = 'completed') ORDER BY attempt DESC LIMIT 1",
+        " (SELECT json_extract_string(output_paths, '$[*]') AS paths, finished_at, attempt_id"
+        " FROM job_attempts WHERE job_id = $job_id AND outcome = 'completed')"
+        " ORDER BY finished_at DESC, attempt_id LIMIT 1",
         job,
     ).fetchall()
     paths, total = found[0] if found else (None, 0)
@@ -223,10 +226,16 @@ def _cut(function: str, column: str, name: str) -> str:
     return f"{function}({text}, {TEXT_CHARACTERS}) AS {name}, length({text}) AS {name}_length"
 
 
-def _preview_output(directory: Path, names: list[str]) -> Preview | None:
+def _located(workspace: Workspace, recorded: str) -> tuple[Path | None, str | None]:
+    """Return where a file of a job's is, and what it is inside of that, if that is an archive."""
+    name, member = split_packed(recorded)
+    return find_output(workspace, name), member
+
+
+def _preview_output(places: list[tuple[Path | None, str | None]]) -> Preview | None:
     """Return what the first of some files looks like; None where none can be looked at."""
-    for name in names:
-        with unpacked(directory, name) as path:
+    for place in places:
+        with unpacked(*place) as path:
             if path is not None:
                 return preview_input(path)
     return None

@@ -50,6 +50,7 @@ REVISIONS = {
     "8e42c6d9f0a7": "202611240831_add_queue_columns.py",
     "b7d05e3c9a14": "202611240832_create_job_attempts.py",
     "e19a84f27c60": "202611240833_create_sources_runs_and_ledger_info.py",
+    "3f6b0d81c2e5": "202611260900_add_outputs_from.py",
 }
 FIRST, *_, HEAD = REVISIONS
 

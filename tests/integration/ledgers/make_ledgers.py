@@ -71,6 +71,12 @@ ROWS: dict[str, str] = {
         VALUES ('00000000-0000-4000-b000-000000000001', '00000000-0000-4000-b000-000000000002', 1,
                 TIMESTAMP '2026-11-24 08:00:00');
     """,
+    "3f6b0d81c2e5": """
+        INSERT INTO ledger_info (session_id, ledger_id, parent_session_id, generation, opened_at, outputs_from)
+        VALUES ('00000000-0000-4000-b000-000000000003', '00000000-0000-4000-b000-000000000002',
+                '00000000-0000-4000-b000-000000000001', 2, TIMESTAMP '2026-11-25 08:00:00',
+                'notebooks/somebody/videos-1/data/outputs');
+    """,
 }
 
 

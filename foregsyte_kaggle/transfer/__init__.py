@@ -1,0 +1,23 @@
+"""Copies of a ledger: a snapshot, going on from an attached one, several as one."""
+
+from foregsyte_kaggle.transfer.attached import find_output
+from foregsyte_kaggle.transfer.choosing import Earlier, Resume, check_resume, find_earlier
+from foregsyte_kaggle.transfer.copies import copy_ledger, fill_ledger, keep_copy, snapshot
+from foregsyte_kaggle.transfer.merging import Merged, merge_ledgers
+from foregsyte_kaggle.transfer.resuming import bring_copy, discard_copy
+
+__all__ = [
+    "Earlier",
+    "Merged",
+    "Resume",
+    "bring_copy",
+    "check_resume",
+    "copy_ledger",
+    "discard_copy",
+    "fill_ledger",
+    "find_earlier",
+    "find_output",
+    "keep_copy",
+    "merge_ledgers",
+    "snapshot",
+]

@@ -1,0 +1,54 @@
+"""Copying output files from one workspace to another, each whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from foregsyte_kaggle.errors import LedgerError
+from foregsyte_kaggle.worker import PARTIAL_FOLDER, remove_output
+
+__all__ = ["copy_file", "copy_tree"]
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy the output files that are missing, or have another size, and leave out half-written ones.
+
+    Raises
+    ------
+    LedgerError
+        If there is no room for all of them; nothing is copied then.
+    """
+    wanted: list[tuple[Path, Path, int]] = []
+    for folder, folders, names in os.walk(source):
+        folders[:] = sorted(name for name in folders if name != PARTIAL_FOLDER)
+        for name in sorted(names):
+            file = Path(folder, name)
+            to = target / file.relative_to(source)
+            size = file.stat().st_size
+            if not to.exists():
+                wanted.append((file, to, size))
+    needed = sum(size for _, _, size in wanted)
+    target.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(target).free
+    if needed > free:
+        raise LedgerError(
+            f"the output files in {source} cannot be copied to {target}: {needed:,} bytes needed, "
+            f"{free:,} free. Free some room, or leave them where they are with outputs='leave'."
+        )
+    for file, to, _ in wanted:
+        copy_file(file, to)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy an output file, or a folder that a job wrote, under its final name once it is whole."""
+    partial = target.parent / PARTIAL_FOLDER / target.name
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    remove_output(partial)
+    if source.is_dir():
+        shutil.copytree(source, partial)
+        remove_output(target)
+    else:
+        shutil.copyfile(source, partial)
+    os.replace(partial, target)

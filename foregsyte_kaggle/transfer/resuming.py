@@ -1,0 +1,99 @@
+"""Going on from the ledger of an earlier notebook: a copy of it that appears whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from foregsyte_kaggle import schema
+from foregsyte_kaggle.database import Database
+from foregsyte_kaggle.errors import LedgerError
+from foregsyte_kaggle.ledger import begin_session
+from foregsyte_kaggle.transfer.attached import found_folder, stored_folder
+from foregsyte_kaggle.transfer.choosing import Earlier
+from foregsyte_kaggle.transfer.output_files import copy_tree
+
+__all__ = ["bring_copy", "discard_copy", "earlier_outputs", "staged_copy"]
+
+#: The folder, beside the ledger, that a copy is made in; whatever is left in it is no ledger.
+STAGING = ".resuming"
+
+
+def bring_copy(earlier: Earlier, file: Path, outputs: str) -> Path:
+    """Make a copy of a ledger, upgraded and in a new session, ready to be renamed to ``file``.
+
+    Parameters
+    ----------
+    earlier
+        What to continue from; it is only read.
+    file
+        The workspace's ledger, which nothing happens to.
+    outputs
+        ``"copy"`` to copy its output files into the workspace too.
+
+    Returns
+    -------
+    pathlib.Path
+        The copy, in a folder of its own beside ``file``.
+    """
+    staging = file.parent / STAGING
+    discard_copy(file)
+    try:
+        staging.mkdir(parents=True)
+        with staged_copy(earlier.ledger, staging) as database:
+            folders = [earlier.outputs, *earlier_outputs(database)]
+            stay = outputs == "leave" and earlier.outputs.is_dir()
+            begin_session(database, stored_folder(earlier.outputs) if stay else None)
+        if outputs == "copy":
+            for folder in folders:
+                copy_tree(folder, file.parent / "outputs")
+    except OSError as error:
+        discard_copy(file)
+        raise LedgerError(
+            f"{earlier.ledger} cannot be copied to {file}: {error.strerror or error}"
+        ) from error
+    except BaseException:
+        discard_copy(file)
+        raise
+    return staging / file.name
+
+
+def discard_copy(file: Path) -> None:
+    """Remove what ``bring_copy`` left beside a ledger."""
+    shutil.rmtree(file.parent / STAGING, ignore_errors=True)
+
+
+@contextmanager
+def staged_copy(ledger: Path, folder: Path) -> Iterator[Database]:
+    """Copy a ledger and its log into an empty folder, and give it open and upgraded.
+
+    Errors name the ledger that was copied.
+    """
+    copy = folder / "foregsyte.duckdb"
+    for source in (ledger, ledger.with_name(f"{ledger.name}.wal")):
+        target = copy.with_name(source.name.replace(ledger.name, copy.name))
+        target.unlink(missing_ok=True)
+        if source.exists():
+            shutil.copyfile(source, target)
+    try:
+        database = Database(copy)
+        try:
+            if not schema.check_revision(database):
+                schema.upgrade(database)
+            yield database
+        finally:
+            database.close()
+    except LedgerError as error:
+        raise type(error)(str(error).replace(str(copy), str(ledger))) from error
+
+
+def earlier_outputs(database: Database) -> list[Path]:
+    """Return the folders that output files of sessions before stayed in."""
+    with database.reading() as cursor:
+        rows = cursor.execute(
+            "SELECT outputs_from FROM ledger_info WHERE outputs_from IS NOT NULL"
+            " ORDER BY generation DESC"
+        ).fetchall()
+    return [folder for (stored,) in rows for folder in found_folder(stored)]
