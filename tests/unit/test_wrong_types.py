@@ -21,6 +21,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "job_table": {},
     "jobs_frame": {},
     "pack_outputs": {},
+    "merge_ledgers": {"paths": []},
     "pipeline": {"pipeline_id": "p"},
     "pipelines": {},
     "plot_durations": {},
