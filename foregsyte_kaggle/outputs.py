@@ -1,17 +1,9 @@
-"""Files that jobs wrote to ``data/outputs``: those that no job is recorded with any more are removed.
-
-A path that the ledger has counts from the working directory. ``data/outputs/packed-1.zip!/detect/x.json``
-is the file ``detect/x.json`` in an archive that ``pack_outputs`` made.
-"""
+"""Files that jobs wrote to ``data/outputs``: those that no job is recorded with any more are removed."""
 
 from __future__ import annotations
 
-import stat
-import tempfile
-import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.worker import PARTIAL_FOLDER, remove_output
@@ -21,83 +13,7 @@ if TYPE_CHECKING:
 
     from foregsyte_kaggle.recording import Ended
 
-__all__ = [
-    "IN_ARCHIVE",
-    "find_unclaimed",
-    "output_size",
-    "remove_files",
-    "remove_partial",
-    "split_packed",
-    "unpacked",
-]
-
-#: Stands between an archive and a file in it.
-IN_ARCHIVE = "!/"
-#: A larger file is not taken out of its archive to be looked at.
-UNPACKED_BYTES = 64 * 2**20
-
-
-def split_packed(recorded: str) -> tuple[str, str | None]:
-    """Return a recorded path in two: that of a file on the disk, and what it is inside of that.
-
-    The second is None where the file itself is meant.
-    """
-    file, found, member = recorded.partition(f".zip{IN_ARCHIVE}")
-    return (f"{file}.zip", member) if found and member else (recorded, None)
-
-
-def output_size(path: Path | None, member: str | None) -> int | None:
-    """Return the size of a file, or of what is inside an archive; None where it is not there now.
-
-    Parameters
-    ----------
-    path, member
-        As ``split_packed`` gives them, the first on this disk.
-    """
-    try:
-        status = path.stat() if path is not None else None
-        if path is None or status is None or not stat.S_ISREG(status.st_mode):
-            return None
-        if member is None:
-            return status.st_size
-        with zipfile.ZipFile(path) as archive:
-            return archive.getinfo(member).file_size
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
-
-
-@contextmanager
-def unpacked(path: Path | None, member: str | None) -> Iterator[Path | None]:
-    """Give a file; one in an archive as a copy, for the time it is looked at.
-
-    None where it is not in its archive, or too large to copy.
-
-    Parameters
-    ----------
-    path, member
-        As ``split_packed`` gives them, the first on this disk.
-    """
-    if path is None or member is None:
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="foregsyte-") as folder:
-        copy = Path(folder, "output").with_suffix(PurePosixPath(member).suffix)
-        try:
-            with zipfile.ZipFile(path) as archive, archive.open(member) as packed:
-                content = packed.read(UNPACKED_BYTES + 1)
-            is_there = len(content) <= UNPACKED_BYTES
-            if is_there:
-                copy.write_bytes(content)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            NotImplementedError,
-            RuntimeError,
-            zipfile.BadZipFile,
-        ):
-            is_there = False
-        yield copy if is_there else None
+__all__ = ["find_unclaimed", "remove_files", "remove_partial"]
 
 
 def find_unclaimed(connection: DuckDBPyConnection, group: Iterable[Ended]) -> list[str]:

@@ -29,9 +29,10 @@ from foregsyte_kaggle.disk import RESERVE_BYTES
 from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, WorkspaceError
 from foregsyte_kaggle.ledger import NOW
 from foregsyte_kaggle.notices import counted, say
-from foregsyte_kaggle.outputs import IN_ARCHIVE
+from foregsyte_kaggle.packed import IN_ARCHIVE
 from foregsyte_kaggle.quantities import in_bytes
 from foregsyte_kaggle.surroundings import disk_space, is_on_kaggle
+from foregsyte_kaggle.transfer import recorded_archives
 from foregsyte_kaggle.views import arrow_view
 from foregsyte_kaggle.worker import remove_output
 from foregsyte_kaggle.workspace import Workspace, active_workspace, as_path
@@ -108,10 +109,13 @@ def _pack(workspace: Workspace, given: Path | None) -> Path | None:
     parts = find_parts(outputs)
     if not parts:
         return latest
-    if given is not None and given.exists():
-        raise InvalidArgumentError(f"{given} exists already; choose another name")
+    # An earlier notebook may have archives that are not here, and still name the files in them.
+    taken = {workspace.directory / name for name in recorded_archives(workspace.database)}
+    if given is not None and (given in taken or given.exists()):
+        where = "exists already" if given.exists() else "is an archive of an earlier notebook"
+        raise InvalidArgumentError(f"{given} {where}; choose another name")
     files = sum(not path.is_dir() for part in parts for path in part.contents)
-    target = given or _next_archive(outputs)
+    target = given or _next_archive(outputs, taken)
     _check_room(target, parts)
     partial = target.with_name(f".{target.name}.partial")
     try:
@@ -159,8 +163,9 @@ def _age(archive: Path) -> tuple[int, str]:
     return int(found[1]) if found else 0, archive.name
 
 
-def _next_archive(outputs: Path) -> Path:
-    last = max((_age(archive)[0] for archive in outputs.glob("packed-*.zip")), default=0)
+def _next_archive(outputs: Path, taken: Iterable[Path]) -> Path:
+    found = [*outputs.glob("packed-*.zip"), *(one for one in taken if one.parent == outputs)]
+    last = max((_age(archive)[0] for archive in found), default=0)
     return outputs / f"packed-{last + 1}.zip"
 
 

@@ -2,7 +2,8 @@
 
 Completed beats failed beats pending; among completed, and among failed, the latest finish wins, then the
 smaller attempt id. What is left to tell two rows apart is compared too, so that uniting ledgers in any
-order, or again, comes to the same.
+order, or again, comes to the same. A file that the other ledger has in an archive comes as a file of its
+own, so the rows that come say that path; and the two are the same file where rows are compared.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ OUTCOME = (
     "finished_at",
     "error_type",
     "code_version",
+)
+
+
+#: The path outside of its archive of a file, or in JSON of many, that may be in one.
+LOOSE_PATH = r"regexp_replace({0}, '^(?s:.*?)\.zip!/', 'data/outputs/')"
+LOOSE_PATHS = (
+    r"""regexp_replace({0}::VARCHAR, '"(?:[^"\\]|\\.)*?\.zip!/', '"data/outputs/', 'g')::JSON"""
 )
 
 
@@ -76,7 +84,7 @@ def _ranked(schema: str) -> str:
         for name in ("progress", "started_at", "finished_at")
     )
     return f"""
-        SELECT jobs.* REPLACE ({cleared}),
+        SELECT jobs.* REPLACE ({cleared}, {LOOSE_PATH.format("jobs.output_path")} AS output_path),
                CASE jobs.status::VARCHAR WHEN 'completed' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END AS rank,
                CASE WHEN rank > 0 THEN coalesce(jobs.finished_at, TIMESTAMP '1970-01-01')
                     ELSE TIMESTAMP '1970-01-01' END AS finish,
@@ -92,7 +100,9 @@ def unite_jobs(connection: DuckDBPyConnection, catalog: str) -> UnitedJobs:
     """Take over what ``compare_jobs`` found, inside the caller's transaction."""
     attempts = _execute(
         connection,
-        f"INSERT INTO main.job_attempts BY NAME SELECT * FROM {catalog}.main.job_attempts AS theirs"
+        "INSERT INTO main.job_attempts BY NAME"
+        f" SELECT * REPLACE ({LOOSE_PATHS.format('output_paths')} AS output_paths)"
+        f" FROM {catalog}.main.job_attempts AS theirs"
         " WHERE NOT EXISTS (SELECT 1 FROM main.job_attempts AS own"
         " WHERE own.attempt_id = theirs.attempt_id)",
     )

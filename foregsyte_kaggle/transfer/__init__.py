@@ -1,6 +1,6 @@
 """Copies of a ledger: a snapshot, going on from an attached one, several as one."""
 
-from foregsyte_kaggle.transfer.attached import find_output
+from foregsyte_kaggle.transfer.attached import find_output, recorded_archives
 from foregsyte_kaggle.transfer.choosing import Earlier, Resume, check_resume, find_earlier
 from foregsyte_kaggle.transfer.copies import copy_ledger, fill_ledger, keep_copy, snapshot
 from foregsyte_kaggle.transfer.merging import Merged, merge_ledgers
@@ -19,5 +19,6 @@ __all__ = [
     "find_output",
     "keep_copy",
     "merge_ledgers",
+    "recorded_archives",
     "snapshot",
 ]

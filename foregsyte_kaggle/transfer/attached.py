@@ -1,52 +1,40 @@
-"""What earlier notebooks left among the inputs of this one: their ledgers and their output files.
-
-A mount is looked for by its name, in the old layout (``<slug>``) and in the new one
-(``notebooks/<owner>/<slug>``, ``datasets/<owner>/<slug>``), since it may be elsewhere tomorrow.
-"""
+"""What earlier notebooks left among the inputs of this one: their ledgers and their output files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.database import LEDGER_FILE
 from foregsyte_kaggle.identity import decode_path, encode_path
-from foregsyte_kaggle.surroundings import input_root
+from foregsyte_kaggle.layouts import parts_below
+from foregsyte_kaggle.mounts import attached_inputs, moved_to
+from foregsyte_kaggle.packed import IN_ARCHIVE, Archives, split_packed
+from foregsyte_kaggle.surroundings import input_roots
 
 if TYPE_CHECKING:
+    from foregsyte_kaggle.database import Database
     from foregsyte_kaggle.workspace import Workspace
 
 __all__ = [
-    "all_mounts",
+    "attached_ledgers",
+    "earlier_outputs",
     "find_output",
-    "found_folder",
     "ledger_of",
-    "mounts_named",
+    "locate",
+    "recorded_archives",
     "stored_folder",
 ]
 
-#: The folders of the new layout that may hold a notebook's output.
-KINDS = ("notebooks", "datasets")
-#: Those that hold none.
-OTHER_KINDS = ("competitions", "models")
+#: Where a workspace has the files that jobs write.
+OUTPUTS = ("data", "outputs")
 
 
-def all_mounts(root: Path) -> Iterator[Path]:
-    """Give what is attached below the input root, sorted; looks three folders deep at most."""
-    for kind in KINDS:
-        for owner in _folders(root / kind):
-            yield from _folders(owner)
-    yield from (one for one in _folders(root) if one.name not in (*KINDS, *OTHER_KINDS))
-
-
-def mounts_named(root: Path, owner: str | None, slug: str) -> list[Path]:
-    """Return the mounts that may be the one of this owner and name, in either layout."""
-    found = []
-    for kind in KINDS:
-        owners = _folders(root / kind) if owner is None else [root / kind / owner]
-        found += [folder / slug for folder in owners]
-    return [folder for folder in (*found, root / slug) if folder.is_dir()]
+def attached_ledgers() -> list[Path]:
+    """Return the ledgers at the top of attached outputs of notebooks, and of datasets made from such."""
+    inputs = (one.folder for one in attached_inputs() if one.kind not in ("competition", "model"))
+    return [path for path in map(ledger_of, inputs) if path is not None]
 
 
 def ledger_of(path: Path) -> Path | None:
@@ -55,56 +43,85 @@ def ledger_of(path: Path) -> Path | None:
     return next((one for one in candidates if one.is_file()), None)
 
 
-def find_output(workspace: Workspace, path: str) -> Path | None:
-    """Return where a file is that a job wrote, by its path as the ledger has it; None if it is nowhere.
+def find_output(workspace: Workspace, recorded: str) -> Path | None:
+    """Return where a file is that a job wrote; of one in an archive, where that is. None if it is nowhere.
 
     Looked for in the workspace first, then in the outputs of the notebooks that it continued from.
+
+    Parameters
+    ----------
+    workspace
+        The one that has the job.
+    recorded
+        The file's path as the ledger has it.
     """
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts:
+    with Archives() as archives:
+        own = locate(recorded, [workspace.outputs], archives)
+        return own or locate(recorded, earlier_outputs(workspace.database), archives)
+
+
+def locate(recorded: str, folders: Iterable[Path], archives: Archives) -> Path | None:
+    """Return where a file, or the archive that holds it, is: the first there is.
+
+    Parameters
+    ----------
+    recorded
+        The file's path as the ledger has it.
+    folders
+        The folders of outputs of the workspaces that may have it.
+    """
+    name, member = split_packed(recorded)
+    parts = PurePosixPath(name).parts
+    if PurePosixPath(name).is_absolute() or ".." in parts:
         return None
-    own = workspace.directory / pure
-    if _exists(own):
-        return own
-    if pure.parts[:2] != ("data", "outputs"):
-        return None
-    with workspace.database.reading() as cursor:
+    for folder in folders:
+        if parts[:2] == OUTPUTS:
+            path = folder.joinpath(*parts[2:])
+        elif folder.parts[-2:] == OUTPUTS:
+            path = folder.parents[1] / name
+        else:
+            continue
+        if _exists(path) if member is None else archives.hold(path, member):
+            return path
+    return None
+
+
+def earlier_outputs(database: Database) -> list[Path]:
+    """Return the folders that output files of sessions before stayed in, the latest first."""
+    with database.reading() as cursor:
         rows = cursor.execute(
             "SELECT outputs_from FROM ledger_info WHERE outputs_from IS NOT NULL"
             " ORDER BY generation DESC"
         ).fetchall()
-    for (stored,) in rows:
-        for folder in found_folder(stored):
-            earlier = folder.joinpath(*pure.parts[2:])
-            if _exists(earlier):
-                return earlier
-    return None
+    return [folder for (stored,) in rows for folder in _found_folders(stored)]
+
+
+def recorded_archives(database: Database) -> set[str]:
+    """Return the archives that the ledger has files in, as it names them."""
+    mark = f".zip{IN_ARCHIVE}"
+    with database.reading() as cursor:
+        rows = cursor.execute(
+            "SELECT DISTINCT split_part(path, $mark, 1) FROM (SELECT output_path AS path FROM jobs"
+            " UNION ALL SELECT unnest(json_extract_string(output_paths, '$[*]')) FROM job_attempts"
+            " WHERE contains(output_paths::VARCHAR, $mark)) WHERE contains(path, $mark)",
+            {"mark": mark},
+        ).fetchall()
+    return {f"{name}.zip" for (name,) in rows}
 
 
 def stored_folder(folder: Path) -> str:
-    """Return a folder as the ledger stores it: relative to the input root if below it."""
-    root = input_root()
-    if root is not None and folder.is_relative_to(root):
-        return encode_path(folder.relative_to(root).as_posix())
-    return encode_path(str(folder))
+    """Return a folder as the ledger stores it: as a path below the folder of attached inputs if it is one."""
+    parts = parts_below(folder, input_roots())
+    return encode_path(str(PurePosixPath(*parts) if parts else folder))
 
 
-def found_folder(stored: str) -> list[Path]:
+def _found_folders(stored: str) -> list[Path]:
     """Return where a folder that ``stored_folder`` gave is now: one or none, or several of that name."""
-    folder, root = Path(decode_path(stored)), input_root()
-    if folder.is_absolute():
+    folder = input_roots()[0] / decode_path(stored)
+    # The folder itself may be missing, if all of its files are in an archive elsewhere.
+    if folder.parent.is_dir():
         return [folder]
-    if root is None:
-        return []
-    first, *rest = folder.parts
-    if first in KINDS and len(rest) > 1:
-        owner, slug, *inner = rest
-        mounts = mounts_named(root, owner, slug)
-    else:
-        inner, mounts = rest, mounts_named(root, None, first)
-    # The place that it had before comes first.
-    found = [root / folder, *(mount.joinpath(*inner) for mount in mounts)]
-    return [one for one in dict.fromkeys(found) if one.is_dir()]
+    return [place / folder.name for _, place in moved_to(folder.parent)]
 
 
 def _exists(path: Path) -> bool:
@@ -112,10 +129,3 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # no name that a file can have
         return False
-
-
-def _folders(folder: Path) -> list[Path]:
-    try:
-        return sorted(one for one in folder.iterdir() if one.is_dir() and one.name[0] != ".")
-    except OSError:
-        return []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,13 +12,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from foregsyte_kaggle import schema
 from foregsyte_kaggle.database import Database, is_open
 from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, WorkspaceError, translated
+from foregsyte_kaggle.handles import parse_handle, place_today
 from foregsyte_kaggle.ledger import has_jobs as ledger_has_jobs
+from foregsyte_kaggle.mounts import attached_inputs, best_fits
 from foregsyte_kaggle.surroundings import input_root
-from foregsyte_kaggle.transfer.attached import (
-    all_mounts,
-    ledger_of,
-    mounts_named,
-)
+from foregsyte_kaggle.transfer.attached import attached_ledgers, ledger_of
 from foregsyte_kaggle.transfer.lineage import LedgerCopy, descends, read_copy
 
 if TYPE_CHECKING:
@@ -37,8 +34,6 @@ __all__ = [
 #: As ``bootstrap`` takes it; of the booleans False.
 Resume: TypeAlias = str | os.PathLike[str] | bool
 
-#: What a user writes for one of several: ``owner/notebook`` or its name alone, with or without the kind.
-HANDLE = re.compile(r"(?:(?:notebooks|datasets)/(?=[^/]+/))?(?:([\w.-]+)/)?([\w.-]+)")
 CHOOSE = 'resume="owner/notebook", the path of one of them, or resume=False for a new ledger'
 
 
@@ -104,7 +99,7 @@ def find_earlier(resume: Resume, own: Database | None, file: Path) -> Earlier | 
         if has_jobs or input_root() is None:
             return None
         # What has no jobs says nothing of where to go on.
-        chosen = _choose(_attached(), "attached", with_jobs=True)
+        chosen = _choose(attached_ledgers(), "attached", with_jobs=True)
     else:
         named = [path for path in _named(str(os.fspath(resume))) if path != file]
         if not named:
@@ -132,25 +127,16 @@ def _has_jobs(database: Database) -> bool:
     return schema.current_revision(database) is not None and ledger_has_jobs(database)
 
 
-def _attached() -> list[Path]:
-    root = input_root()
-    if root is None:
-        return []
-    return [path for path in map(ledger_of, all_mounts(root)) if path is not None]
-
-
 def _named(resume: str) -> list[Path]:
-    root, handle = input_root(), HANDLE.fullmatch(resume)
-    if root is not None and handle:
-        owner, slug = handle.groups()
-        mounts = mounts_named(root, owner, slug)
-        found = [path for path in map(ledger_of, mounts) if path is not None]
-        if found:
-            return found
-    path = ledger_of(Path(os.path.abspath(os.path.expanduser(resume))))
-    if path is not None:
-        return [path.resolve()]
-    attached = ", ".join(map(str, _attached())) or "none"
+    """Return the ledgers that a text may mean: by the name of an attached input, or by a path."""
+    name = parse_handle(resume)
+    inputs = best_fits(name, attached_inputs()) if name else []
+    here = Path(place_today(os.path.abspath(os.path.expanduser(resume))))
+    ledgers = map(ledger_of, [*(one.folder for one in inputs), here])
+    found = dict.fromkeys(path.resolve() for path in ledgers if path is not None)
+    if found:
+        return list(found)
+    attached = ", ".join(map(str, attached_ledgers())) or "none"
     raise InvalidArgumentError(
         f"there is no ledger {resume!r}, neither of that name among the inputs nor at that path. "
         f"Attached ledgers: {attached}. Attach the notebook's output (Add Input, Notebook Outputs), or "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,15 @@ from foregsyte_kaggle.errors import (
     WorkspaceError,
     translated,
 )
+from foregsyte_kaggle.layouts import ATTACHED
 from foregsyte_kaggle.ledger import compare_jobs, unite_jobs
 from foregsyte_kaggle.notices import counted, say
+from foregsyte_kaggle.packed import UNREADABLE, Archives, split_packed
+from foregsyte_kaggle.transfer.attached import earlier_outputs, locate
 from foregsyte_kaggle.transfer.choosing import ledger_named, read_one
-from foregsyte_kaggle.transfer.output_files import copy_file
+from foregsyte_kaggle.transfer.output_files import copy_file, unpack_file
 from foregsyte_kaggle.transfer.result_tables import merged_tables
-from foregsyte_kaggle.transfer.resuming import earlier_outputs, staged_copy
+from foregsyte_kaggle.transfer.resuming import staged_copy
 from foregsyte_kaggle.worker import remove_output
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Merged", "merge_ledgers"]
 
 CATALOG = "incoming"
+#: Kinds of sources that say which attached input it is; a "mount" can be any of them.
+KNOWN_KINDS = ATTACHED - {"mount"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Merged:
     attempts, files : int
         Attempts, and output files, that came.
     missing : list of str
-        Output files of such jobs that are not where their ledger was.
+        Output files of such jobs that are not where their ledger was, or in an archive that is damaged.
     differences : pandas.DataFrame
         Jobs of which the ledgers say different things: ``job_id``, ``pipeline_id``, ``source``,
         ``input_path``, ``what`` (``results``, ``code`` or ``input_size``), ``kept`` and ``other``, and
@@ -86,7 +91,8 @@ def merge_ledgers(
 
     Of a job that several have, completed beats failed beats pending; among completed the latest finish
     wins, then the smaller attempt id. Its result rows and output files are the winner's; attempts of all
-    are kept. Merging again, or in another order, changes nothing.
+    are kept. Files that a notebook packed come as files of their own, and archives in this workspace stay
+    as they are. Merging again, or in another order, changes nothing.
 
     Parameters
     ----------
@@ -108,7 +114,7 @@ def merge_ledgers(
     LedgerError
         If one cannot be read; nothing is changed then.
     SourceError
-        If two ledgers know the same source name with different owners; nothing is changed then.
+        If two ledgers know the same source name with different owners or kinds; nothing is changed then.
     WorkspaceError
         If a run works in this workspace, or one of the ledgers is open in this process.
     """
@@ -123,7 +129,7 @@ def merge_ledgers(
         # New jobs are numbered ledger by ledger: the oldest first, in whatever order they were given.
         staged.sort(key=lambda one: one.order)
         with chosen.database.exclusive() as connection:
-            sources: dict[str, tuple[str, str | None, Path | None]] = {}
+            sources: dict[str, _Source] = {}
             _check_sources(connection, "main", sources, chosen.ledger_path)
             for one in staged:
                 with _attached(connection, one):
@@ -135,6 +141,16 @@ def merge_ledgers(
         merged = _summed([one.ledger for one in staged], parts)
     say(f"merged {merged}")
     return merged
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What ledgers know of a source, and which of them."""
+
+    kind: str
+    owner: str | None
+    kind_in: Path | None
+    owner_in: Path | None
 
 
 @dataclass(frozen=True)
@@ -187,25 +203,29 @@ def _attached(connection: DuckDBPyConnection, one: _Staged) -> Iterator[None]:
 def _check_sources(
     connection: DuckDBPyConnection,
     schema: str,
-    known: dict[str, tuple[str, str | None, Path | None]],
+    known: dict[str, _Source],
     ledger: Path | None,
 ) -> None:
     """Refuse a name that stands for different sources in two ledgers."""
     rows = connection.execute(f"SELECT name, kind, owner FROM {schema}.sources").fetchall()
     for name, kind, owner in rows:
-        kind_before, owner_before, where = known.setdefault(name, (kind, owner, ledger))
-        if owner and owner_before and owner != owner_before:
+        before = known.setdefault(name, _Source(kind, owner, ledger, ledger))
+        if owner and before.owner and owner.casefold() != before.owner.casefold():
             raise SourceError(
-                f"the name {name!r} belongs to {owner_before} in {where} and to {owner} in {ledger}, so "
-                "their jobs cannot be united. Register one of them with another name=."
+                f"the name {name!r} belongs to {before.owner} in {before.owner_in} and to {owner} in {ledger}, "
+                "so their jobs cannot be united. Register one of them with another name=."
             )
-        if (kind == "ids") != (kind_before == "ids"):
+        both_known = {kind, before.kind} <= KNOWN_KINDS and kind != before.kind
+        if both_known or (kind == "ids") != (before.kind == "ids"):
             raise SourceError(
-                f"the name {name!r} belongs to a source of another kind in {where} ({kind_before}) than in "
-                f"{ledger} ({kind}), so their jobs cannot be united. Register one with another name=."
+                f"the name {name!r} belongs to a source of another kind in {before.kind_in} ({before.kind}) "
+                f"than in {ledger} ({kind}), so their jobs cannot be united. Register one with another name=."
             )
-        if owner and not owner_before:
-            known[name] = (kind, owner, ledger)
+        if owner and not before.owner:
+            before = replace(before, owner=owner, owner_in=ledger)
+        if kind in KNOWN_KINDS and before.kind not in KNOWN_KINDS:
+            before = replace(before, kind=kind, kind_in=ledger)
+        known[name] = before
 
 
 @dataclass(frozen=True)
@@ -244,9 +264,13 @@ def _add_records(connection: DuckDBPyConnection) -> None:
         f"INSERT INTO main.sources BY NAME SELECT * FROM {CATALOG}.main.sources AS theirs"
         " WHERE NOT EXISTS (SELECT 1 FROM main.sources AS own WHERE own.name = theirs.name)"
     ).fetchall()
+    of_known_kind = " IN (" + ", ".join(f"'{kind}'" for kind in sorted(KNOWN_KINDS)) + ")"
     connection.execute(
-        f"UPDATE main.sources SET owner = theirs.owner FROM {CATALOG}.main.sources AS theirs"
-        " WHERE sources.name = theirs.name AND sources.owner IS NULL AND theirs.owner IS NOT NULL"
+        "UPDATE main.sources SET owner = coalesce(sources.owner, theirs.owner),"
+        f" kind = CASE WHEN theirs.kind{of_known_kind} THEN theirs.kind ELSE sources.kind END"
+        f" FROM {CATALOG}.main.sources AS theirs WHERE sources.name = theirs.name"
+        " AND ((sources.owner IS NULL AND theirs.owner IS NOT NULL)"
+        f" OR (sources.kind NOT{of_known_kind} AND theirs.kind{of_known_kind}))"
     ).fetchall()
     connection.execute(
         "INSERT INTO main.runs BY NAME SELECT * REPLACE (coalesce(ended_by, 'died') AS ended_by)"
@@ -285,10 +309,11 @@ def _differences(
     return frame.assign(ledger=str(ledger))
 
 
-def _files(connection: DuckDBPyConnection) -> tuple[list[str], list[str]]:
+def _files(connection: DuckDBPyConnection) -> tuple[dict[str, str], list[str]]:
     """Return the output files that come with the winners, and those of the losers here.
 
-    Both relative to the folder of outputs, and only such as a job of that id may have written.
+    Both relative to the folder of outputs, and only such as a job of that id may have written; the first
+    with the path that their ledger has. What is in an archive here stays in it.
     """
     query = """
         SELECT job_id::VARCHAR, pipeline_id, path FROM (
@@ -302,38 +327,43 @@ def _files(connection: DuckDBPyConnection) -> tuple[list[str], list[str]]:
         ) WHERE path IS NOT NULL ORDER BY 1, 3
     """
 
-    def of(schema: str, tried: str, which: str) -> list[str]:
+    def of(schema: str, tried: str, which: str) -> dict[str, str]:
         rows = connection.execute(query.format(schema, tried, which)).fetchall()
-        begin = "data/outputs/"
-        return [
-            path.removeprefix(begin)
-            for job_id, pipeline_id, path in rows
-            if path.startswith(f"{begin}{pipeline_id}/{job_id}-") and path.count("/") == 3
-        ]
+        found = {}
+        for job_id, pipeline_id, recorded in rows:
+            path = split_packed(recorded)[1] or recorded.removeprefix("data/outputs/")
+            if path.startswith(f"{pipeline_id}/{job_id}-") and path.count("/") == 1:
+                found[path] = recorded
+        return found
 
     wanted = of(f"{CATALOG}.main", "tried", "brings_rows")
     own = of("main", "own_tried", "wins")
-    return wanted, sorted(set(own) - set(wanted))
+    loose = {path for path, recorded in own.items() if split_packed(recorded)[1] is None}
+    return wanted, sorted(loose - wanted.keys())
 
 
 def _copy_files(
-    wanted: Sequence[str], folders: Sequence[Path], target: Path
+    wanted: Mapping[str, str], folders: Sequence[Path], target: Path
 ) -> tuple[int, list[str]]:
-    copied, missing = 0, []
-    for path in wanted:
-        found = next((one for folder in folders if (one := folder / path).exists()), None)
-        if found is None:
-            missing.append(f"data/outputs/{path}")
-            continue
-        try:
-            copy_file(found, target / path)
-        except OSError as error:
-            raise LedgerError(
-                f"the output file {found} cannot be copied to {target / path}: "
-                f"{error.strerror or error}. Its ledger was not merged; free some room and merge again."
-            ) from error
-        copied += 1
-    return copied, missing
+    missing = []
+    with Archives() as archives:
+        for path, recorded in wanted.items():
+            found, member = locate(recorded, folders, archives), split_packed(recorded)[1]
+            try:
+                if found is None:
+                    missing.append(f"data/outputs/{path}")
+                elif member is None:
+                    copy_file(found, target / path)
+                else:
+                    unpack_file(archives, found, member, target / path)
+            except OSError as error:
+                raise LedgerError(
+                    f"the output file {found} cannot be copied to {target / path}: {error.strerror or error}. "
+                    "Its ledger was not merged; free some room and merge again."
+                ) from error
+            except UNREADABLE:  # a damaged archive, which merging again would not mend
+                missing.append(f"data/outputs/{path}")
+    return len(wanted) - len(missing), missing
 
 
 def _summed(ledgers: list[Path], parts: Sequence[_Part]) -> Merged:

@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 from foregsyte_kaggle.errors import LedgerError
+from foregsyte_kaggle.packed import Archives
 from foregsyte_kaggle.worker import PARTIAL_FOLDER, remove_output
 
-__all__ = ["copy_file", "copy_tree"]
+__all__ = ["copy_file", "copy_tree", "unpack_file"]
 
 
 def copy_tree(source: Path, target: Path) -> None:
@@ -43,12 +44,28 @@ def copy_tree(source: Path, target: Path) -> None:
 
 def copy_file(source: Path, target: Path) -> None:
     """Copy an output file, or a folder that a job wrote, under its final name once it is whole."""
+    partial = _begin(target)
+    (shutil.copytree if source.is_dir() else shutil.copyfile)(source, partial)
+    _end(partial, target)
+
+
+def unpack_file(archives: Archives, archive: Path, member: str, target: Path) -> None:
+    """Copy an output file, or a folder, that is in an archive, under its final name once it is whole."""
+    partial = _begin(target)
+    try:
+        _end(archives.take_out(archive, member, partial), target)
+    finally:
+        remove_output(partial)
+
+
+def _begin(target: Path) -> Path:
     partial = target.parent / PARTIAL_FOLDER / target.name
     partial.parent.mkdir(parents=True, exist_ok=True)
     remove_output(partial)
-    if source.is_dir():
-        shutil.copytree(source, partial)
+    return partial
+
+
+def _end(partial: Path, target: Path) -> None:
+    if partial.is_dir() or target.is_dir():
         remove_output(target)
-    else:
-        shutil.copyfile(source, partial)
     os.replace(partial, target)

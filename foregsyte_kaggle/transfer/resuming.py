@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,11 +12,17 @@ from foregsyte_kaggle import schema
 from foregsyte_kaggle.database import Database
 from foregsyte_kaggle.errors import LedgerError
 from foregsyte_kaggle.ledger import begin_session
-from foregsyte_kaggle.transfer.attached import found_folder, stored_folder
+from foregsyte_kaggle.packed import Archives
+from foregsyte_kaggle.transfer.attached import (
+    earlier_outputs,
+    locate,
+    recorded_archives,
+    stored_folder,
+)
 from foregsyte_kaggle.transfer.choosing import Earlier
 from foregsyte_kaggle.transfer.output_files import copy_tree
 
-__all__ = ["bring_copy", "discard_copy", "earlier_outputs", "staged_copy"]
+__all__ = ["bring_copy", "discard_copy", "staged_copy"]
 
 #: The folder, beside the ledger, that a copy is made in; whatever is left in it is no ledger.
 STAGING = ".resuming"
@@ -44,11 +51,13 @@ def bring_copy(earlier: Earlier, file: Path, outputs: str) -> Path:
         staging.mkdir(parents=True)
         with staged_copy(earlier.ledger, staging) as database:
             folders = [earlier.outputs, *earlier_outputs(database)]
-            stay = outputs == "leave" and earlier.outputs.is_dir()
+            archives = recorded_archives(database)
+            stay = outputs == "leave" and (earlier.outputs.is_dir() or archives)
             begin_session(database, stored_folder(earlier.outputs) if stay else None)
         if outputs == "copy":
             for folder in folders:
                 copy_tree(folder, file.parent / "outputs")
+            _copy_archives(archives, folders, file.parents[1], staging)
     except OSError as error:
         discard_copy(file)
         raise LedgerError(
@@ -89,11 +98,14 @@ def staged_copy(ledger: Path, folder: Path) -> Iterator[Database]:
         raise type(error)(str(error).replace(str(copy), str(ledger))) from error
 
 
-def earlier_outputs(database: Database) -> list[Path]:
-    """Return the folders that output files of sessions before stayed in."""
-    with database.reading() as cursor:
-        rows = cursor.execute(
-            "SELECT outputs_from FROM ledger_info WHERE outputs_from IS NOT NULL"
-            " ORDER BY generation DESC"
-        ).fetchall()
-    return [folder for (stored,) in rows for folder in found_folder(stored)]
+def _copy_archives(
+    names: Iterable[str], folders: Sequence[Path], directory: Path, staging: Path
+) -> None:
+    """Copy the archives that were made elsewhere than in the folder of outputs, if they are not here."""
+    with Archives() as archives:
+        for name in sorted(names):
+            found = locate(name, folders, archives)
+            target = directory / name
+            if found is not None and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(shutil.copyfile(found, staging / "archive"), target)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.ledger import as_uuid
 from foregsyte_kaggle.models import JobStatus
-from foregsyte_kaggle.outputs import output_size, split_packed, unpacked
+from foregsyte_kaggle.packed import output_size, split_packed, unpacked
 from foregsyte_kaggle.previews import Preview, preview_input
 from foregsyte_kaggle.results import JOB_COLUMN, quote, result_columns, table_name
 from foregsyte_kaggle.transfer import find_output
@@ -228,8 +228,7 @@ def _cut(function: str, column: str, name: str) -> str:
 
 def _located(workspace: Workspace, recorded: str) -> tuple[Path | None, str | None]:
     """Return where a file of a job's is, and what it is inside of that, if that is an archive."""
-    name, member = split_packed(recorded)
-    return find_output(workspace, name), member
+    return find_output(workspace, recorded), split_packed(recorded)[1]
 
 
 def _preview_output(places: list[tuple[Path | None, str | None]]) -> Preview | None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 import uuid
+import zipfile
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from datetime import datetime, timedelta
@@ -22,8 +23,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import foregsyte_kaggle as fk
+from foregsyte_kaggle.packed import split_packed, unpacked
 from foregsyte_kaggle.testing import memory_workspace as in_memory
-from foregsyte_kaggle.transfer import copy_ledger
+from foregsyte_kaggle.transfer import copy_ledger, find_output
 
 LEDGERS = Path(__file__).parent / "ledgers"
 STORED = sorted(LEDGERS.glob("[0-9]*.duckdb.gz"))
@@ -153,6 +155,202 @@ def test_files_of_the_losing_try_that_the_winner_did_not_write_are_removed(
     fk.merge_ledgers([late])
     names = [path.name.split("-")[-1] for path in workspace.outputs.rglob("*.txt")]
     assert names == ["other.txt"]
+
+
+# Files in archives
+
+
+def pack(folder: Path, path: str | None = None) -> None:
+    workspace = fk.bootstrap(folder, resume=False)
+    fk.pack_outputs(None if path is None else folder / path)
+    workspace.close()
+
+
+def rows_of(workspace: fk.Workspace) -> list[tuple[str, str]]:
+    """Return, by job, where its file is and where its attempts say that theirs are."""
+    frame = fk.sql(
+        "SELECT output_path, output_paths::VARCHAR AS listed FROM jobs JOIN job_attempts"
+        " USING (job_id) ORDER BY input_path, job_attempts.attempt_id",
+        workspace=workspace,
+    )
+    return [(path, json.loads(listed)) for path, listed in zip(*frame.values.T, strict=True)]
+
+
+def texts_of(workspace: fk.Workspace) -> list[str]:
+    """Return what the files of all jobs hold, found as the job table finds them."""
+    texts = []
+    for recorded in fk.jobs_frame(workspace=workspace).sort_values("input_path").output_path:
+        with unpacked(find_output(workspace, recorded), split_packed(recorded)[1]) as path:
+            texts.append("missing" if path is None else path.read_text())
+    return texts
+
+
+@pytest.mark.parametrize("name", [None, "all.zip", "deeper/all.zip"])
+def test_files_that_a_notebook_packed_come_as_files_of_their_own(
+    tmp_path: Path, clips: Path, name: str | None
+) -> None:
+    parts = [work(tmp_path / f"part-{k}", clips, shard=(k, 2)) for k in (1, 2)]
+    pack(parts[0], name)
+    workspace = fk.bootstrap(tmp_path / "whole", resume=False)
+    merged = fk.merge_ledgers(parts)
+    assert (merged.added, merged.files, merged.missing) == (12, 12, [])
+    assert texts_of(workspace) == ["x" * number for number in range(12)]
+    for path, listed in rows_of(workspace):
+        assert listed == [path]
+        assert path.startswith("data/outputs/count_letters/")
+        assert (workspace.directory / path).is_file()
+    assert not list(workspace.directory.rglob("*.zip"))
+    before = state_of_files(workspace)
+    again = fk.merge_ledgers(parts)
+    assert (again.added, again.replaced, again.attempts, again.files) == (0, 0, 0, 0)
+    assert state_of_files(workspace) == before
+
+
+def state_of_files(workspace: fk.Workspace) -> tuple[object, ...]:
+    files = {path: path.stat().st_mtime_ns for path in workspace.outputs.rglob("*.*")}
+    jobs = fk.sql("SELECT * FROM jobs ORDER BY job_id", workspace=workspace)
+    tries = fk.sql("SELECT * FROM job_attempts ORDER BY attempt_id", workspace=workspace)
+    return files, jobs.astype(str).to_dict("records"), tries.astype(str).to_dict("records")
+
+
+def test_two_that_are_packed_alike_keep_their_files_apart(tmp_path: Path, clips: Path) -> None:
+    parts = [work(tmp_path / f"part-{k}", clips, shard=(k, 2)) for k in (1, 2)]
+    for part in parts:
+        pack(part)
+    workspace = fk.bootstrap(parts[0], resume=False)
+    archive = workspace.outputs / "packed-1.zip"
+    own, held = len(fk.jobs_frame()), archive.read_bytes()
+    assert 0 < own < 12
+    merged = fk.merge_ledgers([parts[1]])
+    assert (merged.files, merged.missing) == (12 - own, [])
+    assert texts_of(workspace) == ["x" * number for number in range(12)]
+    packed = [path for path, _ in rows_of(workspace) if "packed-1.zip!/" in path]
+    assert len(packed) == own, "what is in an archive here stays in it"
+    assert archive.read_bytes() == held
+    before = state_of_files(workspace)
+    fk.merge_ledgers([parts[1]])
+    assert state_of_files(workspace) == before
+    # The whole, packed in its turn, has an archive of its own for what came.
+    assert fk.pack_outputs() == workspace.outputs / "packed-2.zip"
+    assert texts_of(workspace) == ["x" * number for number in range(12)]
+
+
+def test_a_later_try_in_an_archive_beats_an_earlier_one_that_is_packed_here(
+    tmp_path: Path, clips: Path
+) -> None:
+    early = work(tmp_path / "early", clips, limit=2)
+
+    @fk.pipeline("count_letters")
+    def folders(path: Path, job: fk.JobContext) -> None:
+        frames = job.output_path("frames")
+        (frames / "deep").mkdir(parents=True)
+        (frames / "deep" / "1.txt").write_text("later")
+
+    late = work(tmp_path / "late", clips, limit=1)
+    for folder in (early, late):
+        pack(folder)
+    workspace = fk.bootstrap(early, resume=False)
+    held = (workspace.outputs / "packed-1.zip").read_bytes()
+    assert fk.merge_ledgers([late]).files == 1
+    (path,) = fk.jobs_frame().query("input_path == '00.txt'").output_path
+    assert path.startswith("data/outputs/count_letters/")
+    assert (workspace.directory / path / "deep" / "1.txt").read_text() == "later"
+    assert (workspace.outputs / "packed-1.zip").read_bytes() == held
+    listed = [paths[0] for _, paths in rows_of(workspace)]
+    assert sum("packed-1.zip!/" in one for one in listed) == 2, "what tries here wrote is in it"
+    workspace.close()
+    # Seen from the other side, nothing comes.
+    fk.bootstrap(late, resume=False)
+    assert fk.merge_ledgers([early]).replaced == 1, "only what late had not done"
+    assert fk.merge_ledgers([early]).files == 0
+
+
+def test_files_of_a_damaged_archive_are_named_and_the_rest_is_merged(
+    tmp_path: Path, clips: Path
+) -> None:
+    one = work(tmp_path / "one", clips, limit=3)
+    pack(one)
+    archive = one / "data" / "outputs" / "packed-1.zip"
+    content = archive.read_bytes()
+    with zipfile.ZipFile(archive) as opened:
+        info = next(info for info in opened.infolist() if info.file_size == 2)
+    begin = info.header_offset + 30 + len(info.filename)
+    archive.write_bytes(content[:begin] + b"\xff\xff" + content[begin + 2 :])
+    workspace = fk.bootstrap(tmp_path / "whole", resume=False)
+    merged = fk.merge_ledgers([one])
+    assert (merged.files, merged.missing) == (2, [f"data/outputs/{info.filename}"])
+    archive.unlink()
+    fk.bootstrap(tmp_path / "again", resume=False)
+    assert len(fk.merge_ledgers([one]).missing) == 3
+    assert not list(workspace.outputs.rglob(".partial/*")), "nothing half written is left"
+
+
+def test_what_an_archive_says_of_another_place_is_not_followed(tmp_path: Path, clips: Path) -> None:
+    one = work(tmp_path / "one", clips, limit=1)
+    workspace = fk.bootstrap(one, resume=False)
+    (job_id,) = fk.jobs_frame(status="completed").job_id
+    member = f"count_letters/{job_id}-../../../stolen.txt"
+    with zipfile.ZipFile(one / "evil.zip", "w") as archive:
+        archive.writestr(member, "stolen")
+        archive.writestr("../stolen.txt", "stolen")
+    with workspace.database.transaction() as connection:
+        for table, column, value in (
+            ("jobs", "output_path", f"evil.zip!/{member}"),
+            (
+                "job_attempts",
+                "output_paths",
+                json.dumps(["evil.zip!/../stolen.txt", "../x.zip!/y"]),
+            ),
+        ):
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? WHERE job_id = ?", [value, job_id]
+            ).fetchall()
+    workspace.close()
+    fk.bootstrap(tmp_path / "whole", resume=False)
+    assert fk.merge_ledgers([one]).files == 0
+    assert not list(tmp_path.rglob("stolen.txt"))
+
+
+# Sources
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_mount_agrees_with_any_attached_kind_and_what_is_known_is_taken(
+    tmp_path: Path, clips: Path, reverse: bool
+) -> None:
+    for kind in ("dataset", "competition", "notebook", "model"):
+        folders = []
+        for known, owner in (("mount", None), (kind, None), ("mount", "me")):
+            folder = tmp_path / f"{kind}-{known}-{owner}"
+            folders.append(work(folder, clips, limit=1))
+            told(folder, known, owner)
+        fk.bootstrap(tmp_path / kind, resume=False)
+        fk.merge_ledgers([folders[0], *folders[:0:-1]] if reverse else folders)
+        assert fk.sql("SELECT kind, owner FROM sources").values.tolist() == [[kind, "me"]]
+
+
+def test_two_known_kinds_of_one_name_are_refused_before_anything_changes(
+    tmp_path: Path, clips: Path
+) -> None:
+    folders = []
+    for kind in ("mount", "dataset", "notebook"):
+        folders.append(work(tmp_path / kind, clips, limit=1))
+        told(tmp_path / kind, kind, None)
+    fk.bootstrap(tmp_path / "whole", resume=False)
+    with pytest.raises(fk.SourceError, match=r"'clips'.*dataset.*\(dataset\).*notebook.*name="):
+        fk.merge_ledgers(folders)
+    assert len(fk.jobs_frame()) == 0
+    fk.merge_ledgers(folders[:2])
+    with pytest.raises(fk.SourceError, match="of another kind"):
+        fk.merge_ledgers(folders[2:])
+
+
+def told(folder: Path, kind: str, owner: str | None) -> None:
+    """Have a ledger know this of its source."""
+    workspace = fk.bootstrap(folder, resume=False)
+    with workspace.database.transaction() as connection:
+        connection.execute("UPDATE sources SET kind = ?, owner = ?", [kind, owner]).fetchall()
+    workspace.close()
 
 
 def test_a_ledger_on_a_read_only_mount_by_its_name_and_one_by_its_path(

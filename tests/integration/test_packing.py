@@ -14,7 +14,7 @@ import pytest
 
 import foregsyte_kaggle as fk
 from foregsyte_kaggle import packing
-from foregsyte_kaggle.outputs import output_size, split_packed, unpacked
+from foregsyte_kaggle.packed import output_size, split_packed, unpacked
 from foregsyte_kaggle.transfer import find_output
 from foregsyte_kaggle.widgets.details import load_details
 from foregsyte_kaggle.workspace import Workspace
@@ -264,8 +264,7 @@ def test_path_in_an_archive_that_is_not_there_has_no_size_and_no_content(
         "data/outputs/no archive.zip!/a.txt",
         "../packed-1.zip!/a.txt",
     ):
-        file, member = split_packed(path)
-        place = find_output(workspace, file), member
+        place = find_output(workspace, path), split_packed(path)[1]
         assert output_size(*place) is None
         with unpacked(*place) as found:
             assert found is None

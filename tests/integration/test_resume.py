@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,9 @@ import pytest
 
 import foregsyte_kaggle as fk
 from foregsyte_kaggle import schema
+from foregsyte_kaggle.packed import split_packed, unpacked
 from foregsyte_kaggle.transfer import find_output
+from foregsyte_kaggle.widgets.details import load_details
 from tests.conftest import ROOT, copy_files
 
 LEDGERS = Path(__file__).parent / "ledgers"
@@ -145,6 +148,110 @@ def test_output_files_of_all_versions_are_found(tmp_path: Path, mounts: Path, ou
     assert len(here) == (6 if outputs == "copy" else 2)
     assert find_output(workspace, "data/outputs/../../secret") is None
     assert find_output(workspace, "data/outputs/resumed_notes/none.txt") is None
+
+
+@pytest.mark.parametrize("name", [None, "all.zip"])
+@pytest.mark.parametrize("outputs", ["leave", "copy"])
+def test_packed_files_of_all_versions_are_found_and_previewed(
+    tmp_path: Path, mounts: Path, outputs: str, name: str | None
+) -> None:
+    def pack(folder: Path) -> None:
+        workspace = fk.bootstrap(folder, resume=False)
+        fk.pack_outputs(name and folder / f"{folder.name}-{name}")
+        workspace.close()
+        for empty in sorted(workspace.outputs.rglob("*"), reverse=True):
+            if empty.is_dir():
+                empty.rmdir()  # no version on Kaggle keeps one
+        if name:
+            workspace.outputs.rmdir()
+
+    work(tmp_path / "one", limit=2)
+    pack(tmp_path / "one")
+    attach(tmp_path / "one", mounts, "first")
+    work(tmp_path / "two", limit=2, outputs=outputs)
+    (mounts / "notebooks" / "me").mkdir(parents=True)
+    (mounts / "first").rename(mounts / "notebooks" / "me" / "first")
+    pack(tmp_path / "two")
+    attach(tmp_path / "two", mounts, "notebooks/me/second")
+    workspace = fk.bootstrap(tmp_path / "three", outputs=outputs)
+    fk.run_jobs("resumed_notes", executor="inline", progress=False)
+    jobs = fk.jobs_frame().sort_values("input_path")
+    archives = jobs.output_path.map(lambda path: split_packed(path)[0])
+    names = [f"{one}-{name}" if name else "packed" for one in ("one", "two")]
+    assert [archives.str.contains(one).sum() for one in names] == ([2, 2] if name else [4, 4])
+    assert archives.nunique() == 4, (
+        "each version has an archive of its own, and two files are loose"
+    )
+    texts = []
+    for job_id, recorded in zip(jobs.job_id, jobs.output_path, strict=True):
+        found, member = find_output(workspace, recorded), split_packed(recorded)[1]
+        assert found is not None
+        here = workspace.directory in found.parents
+        assert here is (outputs == "copy" or member is None)
+        details = load_details(workspace, job_id)
+        assert details is not None
+        assert [file.size for file in details.files] == [1]
+        with unpacked(found, member) as path:
+            texts.append(path.read_text() if path else "missing")
+    assert texts == ["0", "1", "2", "3", "4", "5"]
+    assert find_output(workspace, f"{archives.iloc[0]}!/resumed_notes/none.txt") is None
+    assert find_output(workspace, f"../{archives.iloc[0]}!/resumed_notes/none.txt") is None
+
+
+def test_an_archive_of_an_earlier_version_is_not_mistaken_for_one_here(
+    tmp_path: Path, mounts: Path
+) -> None:
+    work(tmp_path / "one", limit=2)
+    fk.pack_outputs(tmp_path / "one" / "all.zip", workspace=fk.bootstrap(tmp_path / "one"))
+    fk.bootstrap(tmp_path / "one").close()
+    attach(tmp_path / "one", mounts, "first")
+    workspace = fk.bootstrap(tmp_path / "two")
+    fk.run_jobs("resumed_notes", executor="inline", progress=False, limit=2)
+    with pytest.raises(fk.InvalidArgumentError, match=r"all\.zip is an archive of an earlier note"):
+        fk.pack_outputs(workspace.directory / "all.zip")
+    # Somebody may have put one of that name here by other means.
+    with zipfile.ZipFile(workspace.directory / "all.zip", "w") as archive:
+        archive.writestr("other", "")
+    found = [find_output(workspace, path) for path in fk.jobs_frame(status="completed").output_path]
+    assert found.count(mounts / "first" / "all.zip") == 2
+    assert None not in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["me/first", "notebooks/me/first", "first", "{root}/first", "{root}/notebooks/me/first/data"],
+)
+@pytest.mark.parametrize("place", ["first", "notebooks/me/first"])
+def test_resume_takes_the_names_and_paths_that_register_jobs_takes(
+    tmp_path: Path, mounts: Path, text: str, place: str
+) -> None:
+    work(tmp_path / "one", limit=2)
+    attach(tmp_path / "one", mounts, place)
+    workspace = fk.bootstrap(tmp_path / "two", resume=text.format(root=mounts))
+    assert completed(workspace) == 2
+    workspace.close()
+    fk.bootstrap(tmp_path / "three", resume=False)
+    assert fk.merge_ledgers([text.format(root=mounts)]).added == 6
+
+
+def test_a_name_that_is_a_folder_here_too_is_an_error_that_lists_both(
+    tmp_path: Path, mounts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work(tmp_path / "first", limit=1, resume=False)
+    work(tmp_path / "one", limit=2, resume=False)
+    attach(tmp_path / "one", mounts, "notebooks/me/first")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(fk.LedgerError, match="2 different ledgers are that resume='first' may"):
+        fk.bootstrap(tmp_path / "two", resume="first")
+    assert completed(fk.bootstrap(tmp_path / "two", resume="me/first")) == 2
+    assert completed(fk.bootstrap(tmp_path / "three", resume="./first")) == 1
+
+
+def test_competitions_and_models_are_no_earlier_notebooks(tmp_path: Path, mounts: Path) -> None:
+    work(tmp_path / "one", limit=2)
+    attach(tmp_path / "one", mounts, "competitions/first")
+    attach(tmp_path / "one", mounts, "models/me/first/onnx/small/1")
+    assert len(fk.jobs_frame(workspace=fk.bootstrap(tmp_path / "two"))) == 0
 
 
 def test_of_several_versions_the_last_one_is_continued(tmp_path: Path, mounts: Path) -> None:
