@@ -52,5 +52,4 @@ def own_files(directory: Path) -> list[Path]:
     """Return what this package writes in a workspace."""
     ledger = directory / LEDGER_FILE
     log = ledger.with_name(ledger.name + ".wal")
-    folders = ("backups", "outputs", ".resuming")  # archives of output files are in the second
-    return [ledger, log, *map(ledger.with_name, folders)]
+    return [ledger, log, ledger.with_name("backups"), ledger.with_name("outputs")]

@@ -53,12 +53,12 @@ def bootstrap(
     resume
         The earlier ledger to continue from, which is copied with all that is in it: ``"auto"`` takes the
         one among a Kaggle notebook's inputs (of several copies of one ledger, the one that goes on where
-        the others stopped), if this workspace has no jobs yet. ``"owner/notebook"``, or the name alone,
-        says which; a path names a ledger file or the folder that holds ``data/foregsyte.duckdb``; False
-        starts a new ledger.
+        the others stopped), if this workspace has no jobs yet. ``"owner/notebook"``, or another name of an
+        attached input as ``register_jobs`` takes it, says which; a path names a ledger file or the folder
+        that holds ``data/foregsyte.duckdb``; False starts a new ledger.
     outputs
-        What to do with the earlier notebook's output files: ``"leave"`` them where they are, and find
-        them there, or ``"copy"`` them into ``data/outputs``.
+        What to do with the earlier notebook's output files, and archives of them: ``"leave"`` them where
+        they are, and find them there, or ``"copy"`` them into this workspace.
 
     Returns
     -------
@@ -75,6 +75,8 @@ def bootstrap(
         If another workspace is active and a run works in it.
     InvalidArgumentError
         If ``directory`` is no path, or there is no ledger where ``resume`` says.
+    SourceError
+        If ``resume`` is a path in the inputs' other layout, and can be in several of today's.
     """
     check_resume(resume, outputs)
     folder = as_path("directory", directory if directory is not None else ".")

@@ -64,7 +64,7 @@ def pack_outputs(
     ----------
     path
         The new archive, below the working directory, with a name that ends in ``.zip``; by default
-        ``data/outputs/packed-1.zip``, or the next number that is free.
+        ``data/outputs/packed-1.zip``, or the next number that no notebook before had either.
     workspace
         The active one by default.
 
@@ -78,7 +78,7 @@ def pack_outputs(
     WorkspaceError
         If a run works, there is no room, or the archive cannot be written.
     InvalidArgumentError
-        If ``path`` is no such name, or exists already.
+        If ``path`` is no such name, exists already, or is an archive of an earlier notebook.
     LedgerError
         If the ledger cannot be written; all files are where they were then.
     """

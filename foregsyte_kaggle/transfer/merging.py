@@ -97,8 +97,8 @@ def merge_ledgers(
     Parameters
     ----------
     paths
-        Ledger files, folders that hold ``data/foregsyte.duckdb``, or names of attached notebooks such as
-        ``"owner/notebook"``. They are only read.
+        Ledger files, folders that hold ``data/foregsyte.duckdb``, or names of attached inputs such as
+        ``"owner/notebook"``, as ``register_jobs`` takes them. They are only read.
     workspace
         The active one by default.
 

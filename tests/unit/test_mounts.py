@@ -389,7 +389,9 @@ OURS = (
     "data/foregsyte.duckdb",
     "data/foregsyte.duckdb.wal",
     "data/outputs/ocr/a.txt",
+    "data/outputs/packed-1.zip",
     "data/backups/b",
+    "data/.resuming/foregsyte.duckdb",
 )
 
 
@@ -420,7 +422,8 @@ def test_other_inputs_keep_files_of_such_names(root: Path) -> None:
 def test_pattern_or_path_that_names_what_is_left_out_gets_it(root: Path) -> None:
     attach(root, *(f"run/{name}" for name in (*KAGGLES, *OURS)), "run/data/b.csv")
     for pattern, expected in [
-        ("data/outputs/**/*", "data/outputs/ocr/a.txt"),
+        ("data/outputs/**/*.txt", "data/outputs/ocr/a.txt"),
+        ("data/outputs/*", "data/outputs/packed-1.zip"),
         ("data/outputs/ocr/a.txt", "data/outputs/ocr/a.txt"),
         ("__results__.html", "__results__.html"),
         ("__results___files/*", "__results___files/a.png"),
@@ -428,7 +431,7 @@ def test_pattern_or_path_that_names_what_is_left_out_gets_it(root: Path) -> None
         assert resolve_inputs("run", pattern=pattern).paths.to_pylist() == [expected]
     assert resolve_inputs("run", pattern="data/**/*").paths.to_pylist() == ["data/b.csv"]
     below = resolve_inputs(root / "run" / "data" / "outputs")
-    assert below.paths.to_pylist() == ["data/outputs/ocr/a.txt"]
+    assert below.paths.to_pylist() == ["data/outputs/ocr/a.txt", "data/outputs/packed-1.zip"]
     assert resolve_inputs([root / "run" / "custom.css"]).paths.to_pylist() == ["custom.css"]
 
 
