@@ -136,8 +136,8 @@ before = comms(), threading.active_count()
 table = fk.job_table()
 display(table)
 shown = comms()
-table._controls.forward_button.click()
-table._controls.number_box.value = 1
+table._controls.pager.forward_button.click()
+table._controls.pager.number_box.value = 1
 table.refresh()
 table.close()
 print(shown > before[0], (comms(), threading.active_count()) == before)
