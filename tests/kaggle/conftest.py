@@ -17,12 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from foregsyte_kaggle.surroundings import session_age_seconds
-
 ROOT = Path(__file__).parents[2]
 PLAYER = Path(__file__).with_name("play_version.py")
-#: What a run keeps of a session for what comes after.
-RESERVE_SECONDS = 600
 
 
 @dataclass
@@ -82,7 +78,6 @@ class Kaggle:
         self,
         cells: list[str],
         *,
-        seconds: float | None = None,
         kill_when: Callable[[Version], bool] | None = None,
         **variables: str,
     ) -> Version:
@@ -90,8 +85,6 @@ class Kaggle:
 
         Parameters
         ----------
-        seconds
-            How long runs have; Kaggle's usual limit by default.
         kill_when
             Asked all the time; the whole session is killed once it says so.
         variables
@@ -100,7 +93,7 @@ class Kaggle:
         version = Version(self.folder / f"version-{uuid.uuid4().hex[:8]}")
         version.folder.mkdir(parents=True)
         write_notebook(version.folder / "__notebook__.ipynb", cells)
-        environ = self._environ(seconds, variables)
+        environ = self._environ(variables)
         before = contents(self.inputs)
         with open(self.folder / f"{version.folder.name}.log", "w+", encoding="utf-8") as log:
             player = subprocess.Popen(
@@ -124,7 +117,7 @@ class Kaggle:
         assert contents(self.inputs) == before, "a session wrote among its inputs"
         return version
 
-    def _environ(self, seconds: float | None, variables: dict[str, str]) -> dict[str, str]:
+    def _environ(self, variables: dict[str, str]) -> dict[str, str]:
         path = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
         played = {
             "KAGGLE_KERNEL_RUN_TYPE": "Batch",
@@ -134,10 +127,6 @@ class Kaggle:
             "IPYTHONDIR": str(self.folder / "ipython"),
             "JUPYTER_RUNTIME_DIR": str(self.folder / "runtime"),
         }
-        if seconds is not None:
-            # A session is as old as its machine's first process, here older than what is played.
-            limit = session_age_seconds() + RESERVE_SECONDS + seconds
-            played["FOREGSYTE_SESSION_LIMIT"] = str(limit)
         kept = {name: value for name, value in os.environ.items() if name[:7] != "KAGGLE_"}
         return {**kept, **played, **variables}
 

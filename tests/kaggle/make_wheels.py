@@ -54,7 +54,9 @@ def build(folder: Path = FOLDER) -> list[Path]:
         binary = ("--no-deps", "--only-binary", ":all:")
         pip("download", "--quiet", *binary, "--dest", str(folder), wanted)
     wheels = sorted(folder.glob("*.whl"))
-    problems = find_problems({path.name: requirements(path.name, resolved) for path in wheels}, pins)
+    problems = find_problems(
+        {path.name: requirements(path.name, resolved) for path in wheels}, pins
+    )
     if problems:
         raise SystemExit("these wheels would not do on Kaggle:\n" + "\n".join(problems))
     text = json.dumps(METADATA, indent=2) + "\n"
@@ -124,4 +126,6 @@ def pip(*arguments: str) -> None:
 if __name__ == "__main__":
     for path in build():
         print(path.relative_to(ROOT))
-    print(f"Put your user name into {FOLDER.relative_to(ROOT)}/dataset-metadata.json and upload the folder.")
+    print(
+        f"Put your user name into {FOLDER.relative_to(ROOT)}/dataset-metadata.json and upload the folder."
+    )
