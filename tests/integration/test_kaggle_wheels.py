@@ -140,6 +140,10 @@ def test_starter_s_cell_installs_these_and_moves_nothing(
     assert {line.split("==")[0] for line in after - before} == would
 
 
+def test_readme_has_the_starter_s_cell() -> None:
+    assert f"```python\n{install_cell()}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_starter_s_cell_says_what_to_attach_where_nothing_is(image: Path, tmp_path: Path) -> None:
     code = "import sys; from IPython.core.interactiveshell import InteractiveShell as Shell\n"
     code += "Shell.instance().run_cell(sys.argv[1]).raise_error()"

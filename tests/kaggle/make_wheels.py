@@ -65,12 +65,12 @@ def build(folder: Path = FOLDER) -> list[Path]:
 
 
 def resolve(own: Path) -> Resolved:
-    """Ask pip what all pins and the package need, on Kaggle's Python; nothing is installed."""
+    """Ask pip what the package and a kernel need, at the pins, on Kaggle's Python; nothing is installed."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.json")
         target = ("--python-version", "3.12", "--only-binary", ":all:", "--target", scratch)
         dry = ("--quiet", "--dry-run", "--ignore-installed", "--report", str(report))
-        pip("install", *dry, *target, "--requirement", str(PINS), str(own))
+        pip("install", *dry, *target, "--constraint", str(PINS), str(own), "ipykernel")
         found = [item["metadata"] for item in json.loads(report.read_text("utf-8"))["install"]]
     return {canonicalize_name(one["name"]): one for one in found}
 
