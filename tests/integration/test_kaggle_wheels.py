@@ -144,6 +144,13 @@ def test_readme_has_the_starter_s_cell() -> None:
     assert f"```python\n{install_cell()}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_kernel_metadata_names_the_starter_and_the_dataset() -> None:
+    told = json.loads(STARTER.with_name("kernel-metadata.json").read_text(encoding="utf-8"))
+    assert told["code_file"] == STARTER.name
+    assert told["dataset_sources"] == [METADATA["id"]]
+    assert told["id"] == f"INSERT_USERNAME_HERE/{told['title']}"
+
+
 def test_starter_s_cell_says_what_to_attach_where_nothing_is(image: Path, tmp_path: Path) -> None:
     code = "import sys; from IPython.core.interactiveshell import InteractiveShell as Shell\n"
     code += "Shell.instance().run_cell(sys.argv[1]).raise_error()"
