@@ -10,7 +10,7 @@ PEERS := joblib huey optuna datachain
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test test-all check fix migration wheel bench bench-peers clean
+.PHONY: help quickstart test test-all check fix migration wheel kaggle-wheels bench bench-peers clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ migration: $(DEV)  ## Write a new migration: make migration name=add_x
 
 wheel: $(DEV)  ## Build dist/*.tar.gz, and from it dist/*.whl
 	$(BIN)/python -m build
+
+kaggle-wheels: $(DEV)  ## Build dist/kaggle-wheels/, to upload as a dataset that installs without internet
+	$(BIN)/python tests/kaggle/make_wheels.py
 
 bench: $(DEV)  ## Measure all beside its floor: 4 minutes; make bench args=--full for the table's sizes
 	$(BIN)/python -m tests.benchmarks $(args)

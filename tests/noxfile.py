@@ -17,7 +17,7 @@ import nox
 
 ROOT = Path(__file__).resolve().parent.parent
 PINS = ROOT / "tests" / "kaggle" / "constraints.txt"
-WITHOUT_BROWSER = ("tests/unit", "tests/integration", "tests/notebooks")
+WITHOUT_BROWSER = ("tests/unit", "tests/integration", "tests/kaggle", "tests/notebooks")
 SAY_VERSIONS = """
 import sys, importlib.metadata as m
 names = ("duckdb", "sqlalchemy", "alembic", "pandas", "pyarrow", "ipywidgets", "pytest")

@@ -260,3 +260,13 @@ def test_local_links_of_the_readme_lead_somewhere() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     assert links
     assert not [link for link in links if not (ROOT / link).exists()]
+
+
+@pytest.mark.unit
+def test_tests_that_the_readme_names_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)`: `(test_\w+)`", text)
+    assert len(named) >= 12
+    for file, name in named:
+        path = ROOT / "tests" / file
+        assert f"def {name}(" in path.read_text(encoding="utf-8"), f"{file} has no {name}"
