@@ -114,7 +114,7 @@ class JobTable:
         self._controls: JobControls | None = None
         self._displays = Displays()
         self._listened: Workspace | None = None
-        self._ticker = self._new_ticker()
+        self._ticker = Ticker(self._tick, self._runs, REFRESH_SECONDS)
 
     def refresh(self) -> None:
         """Read the ledger again and update what is shown.
@@ -164,7 +164,6 @@ class JobTable:
         forget_live(self)
         self._listen(None)
         self._ticker.close()
-        self._ticker = self._new_ticker()  # for when it is displayed again
         # What it showed is what it goes on from.
         self._first_query = self._query
         controls, self._controls = self._controls, None
@@ -230,9 +229,6 @@ class JobTable:
             if workspace is not None:
                 workspace.listen(self._ticker.start)
                 self._ticker.start()
-
-    def _new_ticker(self) -> Ticker:
-        return Ticker(self._tick, self._runs, REFRESH_SECONDS)
 
     def _runs(self) -> bool:
         return self._listened is not None and bool(self._listened.live_runs)
