@@ -10,8 +10,8 @@ from foregsyte_kaggle.identity import decode_path
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.previews import Preview, in_bytes
 from foregsyte_kaggle.widgets.job_details import AttemptDetails, Cut, JobDetails
-from foregsyte_kaggle.widgets.markup import preformatted, text
-from foregsyte_kaggle.widgets.words import ago, cut, duration, moment
+from foregsyte_kaggle.widgets.markup import in_time, preformatted, text
+from foregsyte_kaggle.widgets.words import ago, cut, duration
 
 __all__ = ["details_to_html"]
 
@@ -244,7 +244,4 @@ def _files(details: JobDetails) -> str:
 
 
 def _time(time: datetime | None, now: datetime) -> str:
-    if time is None:
-        return ""
-    full = moment(time.replace(microsecond=0))
-    return f'<time datetime="{full.replace(" ", "T")}Z" title="{full} UTC">{ago(time, now)}</time>'
+    return in_time(time, ago(time, now)) if time is not None else ""

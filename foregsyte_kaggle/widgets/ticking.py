@@ -34,26 +34,28 @@ class Ticker:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, unless it ticks already, is not needed, or was closed."""
+        """Begin, unless it ticks already or is not needed."""
         with self._lock:
-            if self._thread is None and not self._closed.is_set() and self._needed():
+            if self._thread is None and self._needed():
                 self._thread = threading.Thread(
-                    target=self._run, name="foregsyte-tick", daemon=True
+                    target=self._run, args=(self._closed,), name="foregsyte-tick", daemon=True
                 )
                 self._thread.start()
 
     def close(self) -> None:
-        """End it for good, and wait for that unless the tick itself asks."""
-        self._closed.set()
-        thread = self._thread
+        """End it, and wait for that unless the tick itself asks; ``start`` begins anew."""
+        with self._lock:
+            closed, self._closed = self._closed, threading.Event()
+            thread, self._thread = self._thread, None
+        closed.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join(JOIN_SECONDS)
 
-    def _run(self) -> None:
-        while not self._closed.wait(self._seconds):
+    def _run(self, closed: threading.Event) -> None:
+        while not closed.wait(self._seconds):
             with self._lock:
                 needed = self._needed()
-                if not needed:
+                if not needed and closed is self._closed:
                     self._thread = None
             self._tick()
             if not needed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,13 @@ class Opened:
         return self.page.locator(f"{LIVE} .fk-path").evaluate_all(
             "paths => paths.map(path => path.innerText.replaceAll('\\n', ''))"
         )
+
+    def expect_paths(self, paths: list[str]) -> None:
+        """Wait until these are shown: what a click changes comes piece by piece."""
+        until = time.monotonic() + WAIT / 1000
+        while self.paths() != paths and time.monotonic() < until:
+            self.page.wait_for_timeout(50)
+        assert self.paths() == paths
 
     def statuses(self) -> list[str]:
         return self.page.locator(f"{LIVE} .fk-rows .fk-badge").all_inner_texts()

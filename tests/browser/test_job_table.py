@@ -63,7 +63,7 @@ def table(notebook: Opened) -> Iterator[Opened]:
 
 def test_first_page_shows_counts_and_jobs_in_order(table: Opened, screenshots: Path) -> None:
     assert table.chips() == ["✓ all 27", "pending 3", "running 0", "completed 21", "failed 3"]
-    assert table.paths() == PATHS[:10]
+    table.expect_paths(PATHS[:10])
     assert [s for p, s in zip(table.paths(), table.statuses(), strict=True) if p in BROKEN] == [
         "failed",
         "failed",
@@ -75,14 +75,14 @@ def test_first_page_shows_counts_and_jobs_in_order(table: Opened, screenshots: P
 def test_pressed_statuses_filter_together_until_released(table: Opened) -> None:
     table.press("^failed")
     table.expect("Jobs 1 to 3 of 3: failed")
-    assert table.paths() == BROKEN
+    table.expect_paths(BROKEN)
     assert "✓ failed 3" in table.chips()
     table.press("^pending")
     table.expect("Jobs 1 to 6 of 6: pending or failed")
-    assert table.paths() == sorted(BROKEN + PENDING)
+    table.expect_paths(sorted(BROKEN + PENDING))
     table.press("^✓ failed")
     table.expect("Jobs 1 to 3 of 3: pending")
-    assert table.paths() == PENDING
+    table.expect_paths(PENDING)
 
 
 def test_status_without_jobs_says_so(table: Opened) -> None:
@@ -93,12 +93,12 @@ def test_status_without_jobs_says_so(table: Opened) -> None:
 def test_pages_turn_forward_back_and_to_a_number(table: Opened) -> None:
     table.press("^Forward")
     table.expect("Jobs 11 to 20 of 27")
-    assert table.paths() == PATHS[10:20]
+    table.expect_paths(PATHS[10:20])
     number = table.page.locator(f"{LIVE} input[type=number]")
     number.fill("3")
     number.press("Enter")
     table.expect("Jobs 21 to 27 of 27")
-    assert table.paths() == PATHS[20:]
+    table.expect_paths(PATHS[20:])
     assert table.page.locator(LIVE).get_by_role("button", name="Forward").is_disabled()
     table.press("^Back")
     table.expect("Jobs 11 to 20 of 27")
@@ -110,7 +110,7 @@ def test_page_size_changes_and_keeps_the_first_row_in_sight(table: Opened) -> No
     table.expect("Jobs 11 to 20 of 27")
     size.select_option("20")
     table.expect("Jobs 1 to 20 of 27")
-    assert table.paths() == PATHS[:20]
+    table.expect_paths(PATHS[:20])
     size.select_option("10")
     table.expect("Jobs 1 to 10 of 27")
 
@@ -120,7 +120,7 @@ def test_search_finds_text_literally(table: Opened, screenshots: Path) -> None:
     box.fill("<IMG src=x")
     box.press("Enter")
     table.expect("Jobs 1 to 1 of 1: with “<IMG src=x”")
-    assert table.paths() == [f"day-2/{EVIL}"]
+    table.expect_paths([f"day-2/{EVIL}"])
     assert table.chips()[0] == "✓ all 1"
     box.fill("clip-0_")
     box.press("Enter")
@@ -135,10 +135,10 @@ def test_headings_sort(table: Opened) -> None:
     live.get_by_role("button", name="Input", exact=True).click()
     live.get_by_role("button", name="Input ▲").click()
     live.get_by_role("button", name="Input ▼").wait_for(timeout=WAIT)
-    assert table.paths() == sorted(PATHS, reverse=True)[:10]
+    table.expect_paths(sorted(PATHS, reverse=True)[:10])
     live.get_by_role("button", name="Input ▼").click()
     live.get_by_role("button", name="Input", exact=True).wait_for(timeout=WAIT)
-    assert table.paths() == PATHS[:10]
+    table.expect_paths(PATHS[:10])
 
 
 def test_row_opens_with_picture_result_and_attempts(table: Opened, screenshots: Path) -> None:
@@ -212,7 +212,7 @@ def test_error_in_a_callback_is_shown(table: Opened) -> None:
         alert = table.page.locator(f"{LIVE} [role=alert]")
         alert.wait_for(timeout=WAIT)
         assert "The table could not be read" in alert.inner_text()
-        assert table.paths() == PATHS[:10]
+        table.expect_paths(PATHS[:10])
     finally:
         table.run_code("del table._source.load")
     table.press("^Refresh")

@@ -729,6 +729,23 @@ def test_cell_that_runs_again_closes_the_table_that_it_showed(
 
 
 @pytest.mark.usefixtures("front_end")
+def test_closed_table_that_is_displayed_again_follows_runs_again(
+    memory_workspace: Workspace,
+) -> None:
+    seed(memory_workspace)
+    made = job_table()
+    made._ipython_display_()
+    made.close()
+    made._ipython_display_()
+    run_id = uuid.uuid4()
+    memory_workspace.enter(run_id)
+    assert "foregsyte-tick" in {thread.name for thread in threading.enumerate()}
+    memory_workspace.leave(run_id)
+    made.close()
+    assert "foregsyte-tick" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.usefixtures("front_end")
 def test_closing_during_a_run_leaves_no_thread_and_no_listener(memory_workspace: Workspace) -> None:
     run_id = uuid.uuid4()
     memory_workspace.enter(run_id)

@@ -6,6 +6,7 @@ import base64
 import builtins
 import io
 import os
+import re
 import socket
 import struct
 import warnings
@@ -514,9 +515,10 @@ def test_what_is_not_there_is_a_note(
     Path("a.txt").write_text("a")
     preview = preview_input(path)
     assert preview.kind == "none"
-    assert preview.note == (
-        "It cannot be shown: embedded null byte." if "\0" in path else "There is no such file now."
-    )
+    if "\0" in path:  # in the words of Python, which 3.13 changed
+        assert re.fullmatch(r"It cannot be shown: .*embedded null .*\.", preview.note)
+    else:
+        assert preview.note == "There is no such file now."
 
 
 def test_empty_file_says_so(tmp_path: Path) -> None:
