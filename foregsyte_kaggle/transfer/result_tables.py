@@ -100,7 +100,7 @@ class MergedTable:
             if kind == stored:
                 value = column
             else:
-                blank = self._is_blank(self._theirs, *known)
+                blank = self._is_blank(self._theirs, *known, stored)
                 value = retyped(column, kind, stored, blank=blank)
             values[name] = (stored, value)
         return values
@@ -109,9 +109,9 @@ class MergedTable:
         if known is None:
             return ColumnChange(name, kind)
         own, stored = known
-        if kind == stored or self._is_blank(self._theirs, name, kind):
+        if kind == stored or self._is_blank(self._theirs, name, kind, stored):
             return None
-        if blank := self._is_blank(self._own, own, stored):
+        if blank := self._is_blank(self._own, own, stored, kind):
             after = kind
         else:
             after = merged_type(stored, kind, lambda: self._is_exact(own, stored, name, kind))
@@ -119,11 +119,11 @@ class MergedTable:
             return None
         return ColumnChange(own, after, retyped(quote(own), stored, after, blank=blank))
 
-    def _is_blank(self, table: str, name: str, kind: str) -> bool:
-        """Whether a column holds nothing that another type could not say as well."""
+    def _is_blank(self, table: str, name: str, kind: str, other: str) -> bool:
+        """Whether a column holds nothing that the other type could not say as well."""
         content = f"{quote(name)} IS NOT NULL"
-        if kind.endswith("[]"):
-            content = f"len([item FOR item IN {quote(name)} IF item IS NOT NULL]) > 0"
+        if kind.endswith("[]") and other.endswith("[]"):
+            content = f"list_count({quote(name)}) > 0"
         query = f"SELECT 1 FROM {table} WHERE {content} LIMIT 1"
         return not self._connection.execute(query).fetchall()
 

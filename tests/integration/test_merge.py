@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 import foregsyte_kaggle as fk
@@ -618,7 +618,13 @@ def merged_state(groups: list[Any], folder: Path) -> dict[str, Any]:
         return state(workspace)
 
 
+def completed(job: int, **row: Any) -> list[tuple[Any, ...]]:
+    return [(JOBS[job], "completed", 0, 1, [row])]
+
+
 @pytest.mark.timeout(600)
+@example([completed(0, B=[]), completed(1, B=7), completed(2, B="7")], random.Random(0))
+@example([completed(0, B=[]), completed(1, B=[1]), completed(2, B=None)], random.Random(0))
 @given(st.lists(TRIES, min_size=2, max_size=3), st.randoms(use_true_random=False))
 @settings(
     max_examples=12,

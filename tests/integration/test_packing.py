@@ -26,7 +26,6 @@ pytestmark = pytest.mark.integration
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
-@fk.pipeline("writes")
 def writes(name: str, job: fk.JobContext) -> dict[str, Any]:
     job.output_path("a.txt").write_text(f"{name} {job.attempt}" * 1000)
     job.output_path("b.png").write_bytes(bytes(range(256)) * int(name))
