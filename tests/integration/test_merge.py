@@ -472,7 +472,7 @@ KILLED = """
 import os, signal, sys
 import foregsyte_kaggle as fk
 from foregsyte_kaggle.transfer import merging, output_files
-module, name = {"files": (output_files.os, "replace"), "rows": (merging, "_add_records"),
+module, name = {"files": (output_files.os, "replace"), "rows": (merging, "add_records"),
                 "staging": (merging, "compare_jobs")}[sys.argv[1]]
 real = getattr(module, name)
 def dies(*arguments):

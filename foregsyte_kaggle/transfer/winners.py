@@ -1,0 +1,86 @@
+"""Output files of the tries that count once two ledgers are one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foregsyte_kaggle.errors import LedgerError
+from foregsyte_kaggle.packed import UNREADABLE, Archives, split_packed
+from foregsyte_kaggle.transfer.attached import locate
+from foregsyte_kaggle.transfer.output_files import copy_file, unpack_file
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["copy_files", "find_files"]
+
+
+def find_files(connection: DuckDBPyConnection, catalog: str) -> tuple[dict[str, str], list[str]]:
+    """Return the output files that come with the winners, and those of the losers here.
+
+    Both relative to the folder of outputs, and only such as a job of that id may have written; the first
+    with the path that their ledger has. What is in an archive here stays in it.
+    """
+    query = """
+        SELECT job_id::VARCHAR, pipeline_id, path FROM (
+            SELECT united.job_id, united.pipeline_id,
+                   unnest(json_extract_string(output_paths, '$[*]')) AS path
+            FROM united JOIN {0}.job_attempts AS tries
+            ON tries.job_id = united.job_id AND tries.attempt_id::VARCHAR = united.{1}
+            WHERE {2} AND output_paths IS NOT NULL
+            UNION SELECT job_id, united.pipeline_id, output_path FROM united
+            JOIN {0}.jobs USING (job_id) WHERE {2} AND jobs.status::VARCHAR = 'completed'
+        ) WHERE path IS NOT NULL ORDER BY 1, 3
+    """
+
+    def of(schema: str, tried: str, which: str) -> dict[str, str]:
+        rows = connection.execute(query.format(schema, tried, which)).fetchall()
+        found = {}
+        for job_id, pipeline_id, recorded in rows:
+            path = split_packed(recorded)[1] or recorded.removeprefix("data/outputs/")
+            if path.startswith(f"{pipeline_id}/{job_id}-") and path.count("/") == 1:
+                found[path] = recorded
+        return found
+
+    wanted = of(f"{catalog}.main", "tried", "brings_rows")
+    own = of("main", "own_tried", "wins")
+    loose = {path for path, recorded in own.items() if split_packed(recorded)[1] is None}
+    return wanted, sorted(loose - wanted.keys())
+
+
+def copy_files(
+    wanted: Mapping[str, str], folders: Sequence[Path], target: Path
+) -> tuple[int, list[str]]:
+    """Copy what ``find_files`` found from the first of the folders that has it.
+
+    Returns
+    -------
+    tuple of int and list of str
+        How many were copied, and which are nowhere or in an archive that is damaged.
+
+    Raises
+    ------
+    LedgerError
+        If one cannot be written.
+    """
+    missing = []
+    with Archives() as archives:
+        for path, recorded in wanted.items():
+            found, member = locate(recorded, folders, archives), split_packed(recorded)[1]
+            try:
+                if found is None:
+                    missing.append(f"data/outputs/{path}")
+                elif member is None:
+                    copy_file(found, target / path)
+                else:
+                    unpack_file(archives, found, member, target / path)
+            except OSError as error:
+                raise LedgerError(
+                    f"the output file {found} cannot be copied to {target / path}: {error.strerror or error}. "
+                    "Its ledger was not merged; free some room and merge again."
+                ) from error
+            except UNREADABLE:  # a damaged archive, which merging again would not mend
+                missing.append(f"data/outputs/{path}")
+    return len(wanted) - len(missing), missing
