@@ -11,13 +11,13 @@ import hashlib
 import mimetypes
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -118,17 +118,33 @@ def video_info(path: Path) -> Row:
     """
     _refuse_folder(path, "video_info")
     try:
-        import av
+        import av  # noqa: F401 - to say what to install
     except ImportError as error:
         msg = "video_info needs PyAV: pip install 'foregsyte-kaggle[vision]'"
         raise ImportError(msg) from error
+    with open_video(path) as (container, stream):
+        return _describe(container, stream, path)
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file with PyAV and find its first video track.
+
+    Raises
+    ------
+    UnreadableVideoError
+        If there is none that can be read; also in place of what FFmpeg raises while it is open.
+    OSError
+        If the file cannot be read.
+    """
+    import av
 
     layout = _read_layout(path)
     if layout.fault is not None:
         raise _unreadable(path, layout.fault)
     try:
         with _open_container(path) as container:
-            return _describe(container, path)
+            yield container, _first_video(container, path)
     except av.FFmpegError as error:
         raise _unreadable(path, layout.nature or f"PyAV says: {error.strerror}") from error
 
@@ -146,8 +162,7 @@ def _open_container(path: Path) -> InputContainer:
     return container
 
 
-def _describe(container: InputContainer, path: Path) -> Row:
-    stream = _first_video(container, path)
+def _describe(container: InputContainer, stream: VideoStream, path: Path) -> Row:
     frames, duration_seconds = _length(container, stream)
     if not frames:
         raise _unreadable(path, "its video track holds no frames")

@@ -60,7 +60,7 @@ class Detector:
             raise self._unusable(f"it gives {OTHER_TASKS[self._facts.task]}")
         given = self._session.get_inputs()
         shape = given[0].shape
-        if len(given) != 1 or len(shape) != 4 or shape[1] not in (3, None) and _fixed(shape[1]):
+        if len(given) != 1 or len(shape) != 4 or (_fixed(shape[1]) and shape[1] != 3):
             raise self._unusable(f"its inputs are {_told(given)}")
         if given[0].type not in DTYPES:
             raise self._unusable(f"its input is of {given[0].type}")
@@ -121,10 +121,8 @@ class Detector:
         if classes is not None:
             wanted = np.isin(numbers, list(classes))
             boxes, scores, numbers = boxes[wanted], scores[wanted], numbers[wanted]
-        if layout == "final":
-            kept = np.argsort(-scores, kind="stable")
-        else:
-            kept = suppress(boxes, scores, numbers, iou)
+        is_final = layout == "final"
+        kept = np.argsort(-scores) if is_final else suppress(boxes, scores, numbers, iou)
         corners = placement.undo(boxes[kept])
         return [
             Detection(self._facts.label(int(number)), float(score), *map(float, box))
