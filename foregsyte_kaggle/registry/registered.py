@@ -28,6 +28,7 @@ _valid_id = re.compile(r"[a-z][a-z0-9_]{0,62}").fullmatch
 BUILTIN = {
     "file_info": "foregsyte_kaggle.registry.builtin:file_info",
     "video_info": "foregsyte_kaggle.registry.builtin:video_info",
+    "yolo_ocr": "foregsyte_kaggle.vision.pipeline:YoloOcr",
 }
 
 
@@ -185,7 +186,15 @@ def find_pipeline(pipeline_id: str) -> Pipeline:
 @cache
 def _builtin(pipeline_id: str) -> Pipeline:
     module, _, name = BUILTIN[pipeline_id].partition(":")
-    return Pipeline(pipeline_id, getattr(import_module(module), name), "built-in")
+    target = getattr(import_module(module), name)
+    schema = getattr(target, "schema", None)
+    return Pipeline(
+        pipeline_id,
+        target,
+        "built-in",
+        version=getattr(target, "version", None),
+        schema=None if schema is None else declared_schema(schema),
+    )
 
 
 def known_pipelines() -> list[str]:

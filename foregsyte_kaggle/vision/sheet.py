@@ -1,0 +1,87 @@
+"""One picture of the frames that were looked at, with what was found on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from foregsyte_kaggle.vision.letterbox import Image
+
+if TYPE_CHECKING:
+    from foregsyte_kaggle.vision.frames import Frame
+
+__all__ = ["ContactSheet"]
+
+#: How many frames it shows at most, whatever the video's length.
+MOST_FRAMES = 48
+COLUMNS = 6
+THUMB_WIDTH = 320
+CAPTION_HEIGHT = 20
+LINE_COLOUR = (255, 210, 0)
+TEXT_COLOUR = (255, 255, 255)
+QUALITY = 85
+
+
+class ContactSheet:
+    """Collects small copies of frames: every one, then every second, every fourth, as they get many."""
+
+    def __init__(self) -> None:
+        self._thumbs: list[Image] = []
+        self._every = 1
+
+    def add(self, frame: Frame, rows: Sequence[dict[str, Any]]) -> None:
+        """Add a frame and the rows about it, if it is one of those that are shown."""
+        if frame.number % self._every:
+            return
+        if len(self._thumbs) == MOST_FRAMES:
+            self._thumbs = self._thumbs[::2]
+            self._every *= 2
+            if frame.number % self._every:
+                return
+        self._thumbs.append(_thumb(frame, rows))
+
+    def jpeg(self) -> bytes:
+        """Return the sheet as a JPEG file."""
+        import cv2
+
+        columns = min(COLUMNS, max(1, math.ceil(math.sqrt(len(self._thumbs)))))
+        lines = []
+        for first in range(0, len(self._thumbs), columns):
+            line = self._thumbs[first : first + columns]
+            height = max(thumb.shape[0] for thumb in line)
+            padded = [
+                np.pad(thumb, ((0, height - thumb.shape[0]), (0, 0), (0, 0))) for thumb in line
+            ]
+            padded += [np.zeros((height, THUMB_WIDTH, 3), np.uint8)] * (columns - len(line))
+            lines.append(np.concatenate(padded, axis=1))
+        sheet = np.concatenate(lines)[:, :, ::-1]
+        _, data = cv2.imencode(
+            ".jpg", np.ascontiguousarray(sheet), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+        )
+        return data.tobytes()
+
+
+def _thumb(frame: Frame, rows: Sequence[dict[str, Any]]) -> Image:
+    import cv2
+
+    height, width = frame.image.shape[:2]
+    scale = THUMB_WIDTH / width
+    size = THUMB_WIDTH, min(4 * THUMB_WIDTH, max(1, round(height * scale)))
+    thumb: Any = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
+    for row in rows:
+        x1, x2 = round(row["x1"] * scale), round(row["x2"] * scale)
+        y1, y2 = round(row["y1"] * scale), round(row["y2"] * scale)
+        cv2.rectangle(thumb, (x1, y1), (x2, y2), LINE_COLOUR, 1)
+    time = f"{frame.seconds:,.2f} s"
+    said = [f"{row['label'] or ''} {row['text'] or ''}".strip() for row in rows]
+    captions = [f"{time}  {said[0]}" if said else time, *said[1:]]
+    under = np.zeros((CAPTION_HEIGHT * len(captions), THUMB_WIDTH, 3), np.uint8)
+    for number, caption in enumerate(captions):
+        # OpenCV's own letters are those of ASCII.
+        shown = " / ".join(caption.split("\n")).encode("ascii", "replace").decode()
+        place = (4, CAPTION_HEIGHT * number + 14)
+        cv2.putText(under, shown, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, TEXT_COLOUR, 1, cv2.LINE_AA)
+    return np.concatenate([thumb, under])
