@@ -135,7 +135,7 @@ class ProcessEngine:
             self._guard = Guard()
         slot = self._free_slot()
         device = None if slot is None else self._devices[slot]
-        worker = WorkerProcess(self._listen, slot, device, self._recycle_after)
+        worker = WorkerProcess(self._listen, slot, device, self._recycle_after, self.workers)
         self._guard.watch(worker.pid)
         self._running.append(worker)
         worker.listener.start()

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from foregsyte_kaggle.errors import RunError
 from foregsyte_kaggle.executors.contract import Chunk
+from foregsyte_kaggle.surroundings import WORKERS_VARIABLE
 from foregsyte_kaggle.worker.descendants import descendants
 from foregsyte_kaggle.worker.output import OUTPUT_BYTES, read_tail
 from foregsyte_kaggle.worker.pipes import TAMPERED, read_frame, write_frame
@@ -78,6 +79,8 @@ class WorkerProcess:
         The only GPU that it sees; all where it is None.
     recycle_after
         It ends after this many jobs.
+    workers
+        How many share the processors, which it tells pipelines that start threads.
 
     Raises
     ------
@@ -91,6 +94,7 @@ class WorkerProcess:
         slot: int | None = None,
         device: str | None = None,
         recycle_after: int | None = None,
+        workers: int = 1,
     ) -> None:
         self.slot = slot
         self._log_lock = threading.Lock()
@@ -100,11 +104,13 @@ class WorkerProcess:
         path = [entry for entry in sys.path if isinstance(entry, str)]
         options = [[*path, _package_parent], device, recycle_after]
         # Before Python starts in it, since CUDA looks at it once, when it is first loaded.
-        visible = {} if device is None else {"CUDA_VISIBLE_DEVICES": device}
+        told = {WORKERS_VARIABLE: str(workers)}
+        if device is not None:
+            told["CUDA_VISIBLE_DEVICES"] = device
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _START, json.dumps(options)],
-                env={**os.environ, **visible},
+                env={**os.environ, **told},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,

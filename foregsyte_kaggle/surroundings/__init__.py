@@ -12,6 +12,7 @@ from foregsyte_kaggle.surroundings.kind import (
 )
 from foregsyte_kaggle.surroundings.limits import session_age_seconds, session_limit_seconds
 from foregsyte_kaggle.surroundings.machine import (
+    WORKERS_VARIABLE,
     cpu_count,
     disk_space,
     gpu_ids,
@@ -19,12 +20,14 @@ from foregsyte_kaggle.surroundings.machine import (
     image_facts,
     memory_bytes,
     package_version,
+    threads_per_worker,
 )
 from foregsyte_kaggle.surroundings.mounts import input_root, input_roots
 from foregsyte_kaggle.surroundings.report import Environment, environment, session_facts
 
 __all__ = [
     "BATCH_SESSIONS",
+    "WORKERS_VARIABLE",
     "Environment",
     "cpu_count",
     "disk_space",
@@ -43,4 +46,5 @@ __all__ = [
     "session_facts",
     "session_kind",
     "session_limit_seconds",
+    "threads_per_worker",
 ]

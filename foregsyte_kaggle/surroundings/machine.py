@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 __all__ = [
+    "WORKERS_VARIABLE",
     "cpu_count",
     "disk_space",
     "gpu_ids",
@@ -18,7 +19,11 @@ __all__ = [
     "image_facts",
     "memory_bytes",
     "package_version",
+    "threads_per_worker",
 ]
+
+#: How many worker processes share this machine's processors; a run sets it for those that it starts.
+WORKERS_VARIABLE = "FOREGSYTE_WORKERS"
 
 #: Where NVIDIA's driver for Linux has a folder for each GPU.
 GPU_FOLDER = "/proc/driver/nvidia/gpus"
@@ -64,6 +69,19 @@ def cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return max(1, os.cpu_count() or 1)
+
+
+def threads_per_worker() -> int:
+    """Return how many threads a worker may use, so that those of all workers fit the processors.
+
+    ``OMP_NUM_THREADS`` says so where it is set, as Dask and joblib set it for their workers.
+    """
+    with contextlib.suppress(ValueError):
+        return max(1, int(os.environ.get("OMP_NUM_THREADS", "")))
+    workers = 1
+    with contextlib.suppress(ValueError):
+        workers = max(1, int(os.environ.get(WORKERS_VARIABLE, "")))
+    return max(1, cpu_count() // workers)
 
 
 def gpu_ids() -> list[str] | None:

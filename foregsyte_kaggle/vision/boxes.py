@@ -28,7 +28,8 @@ def overlaps(box: Floats, others: Floats) -> Floats:
     right_bottom = np.minimum(box[2:4], others[:, 2:4])
     shared = np.prod(np.maximum(right_bottom - left_top, 0), axis=1)
     union = _area(box[None]) + _area(others) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    shares: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return shares
 
 
 def suppress(boxes: Floats, scores: Floats, classes: Integers, iou: float) -> Integers:
@@ -53,4 +54,5 @@ def suppress(boxes: Floats, scores: Floats, classes: Integers, iou: float) -> In
 
 
 def _area(boxes: Floats) -> Floats:
-    return np.prod(np.maximum(boxes[:, 2:4] - boxes[:, :2], 0), axis=1)
+    areas: Floats = np.prod(np.maximum(boxes[:, 2:4] - boxes[:, :2], 0), axis=1)
+    return areas

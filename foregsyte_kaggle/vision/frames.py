@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from foregsyte_kaggle.registry.builtin import UnreadableVideoError, open_video
+from foregsyte_kaggle.surroundings import threads_per_worker
 from foregsyte_kaggle.vision.images import is_image, read_image
 from foregsyte_kaggle.vision.letterbox import Image
-from foregsyte_kaggle.vision.sessions import thread_count
 from foregsyte_kaggle.vision.timeline import Timeline, end_seconds
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def sample_frames(
         length = end_seconds(container, stream)
     with open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = thread_count()
+        stream.codec_context.thread_count = threads_per_worker()
         timeline = Timeline(container, stream)
         chosen = (
             _by_distance(timeline, every_seconds)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from foregsyte_kaggle.surroundings import threads_per_worker
 from foregsyte_kaggle.vision.letterbox import Image
 from foregsyte_kaggle.vision.lines import Line, as_lines
-from foregsyte_kaggle.vision.sessions import gpu_providers, thread_count
+from foregsyte_kaggle.vision.sessions import gpu_providers
 
 __all__ = ["Reader"]
 
@@ -26,7 +27,7 @@ class Reader:
     def __init__(self) -> None:
         from rapidocr import RapidOCR
 
-        threads = thread_count()
+        threads = threads_per_worker()
         gpus = gpu_providers()
         self._engine: Any = RapidOCR(
             params={
