@@ -28,14 +28,12 @@ class Timeline:
         unit, rate = stream.time_base, stream.average_rate or stream.guessed_rate
         self._unit = float(unit) if unit else 1.0
         self._step = 1 / float(rate) / self._unit if rate else 1.0
+        self._goes_by_dts = container.format.name == "avi"
         self._jumps_from: float | None = 0.0
         self._frames = self._decode()
         self._current: VideoFrame | None = None
         self._next = next(self._frames, None)
-        start = stream.start_time
-        if start is None and self._next is not None:
-            start = self._next.pts
-        self._start = start or 0
+        self._start = 0 if self._next is None else self._next.pts or 0
 
     @property
     def next_seconds(self) -> float | None:
@@ -48,8 +46,8 @@ class Timeline:
 
     def at(self, seconds: float) -> VideoFrame | None:
         """Return the frame shown at a time, or the first if none is yet; None from the end on."""
-        # Half a tick more, since a fraction such as 1/3 has no exact number.
-        ticks = self._start + seconds / self._unit + 0.5
+        # A little more, since files round times to their ticks, up or down.
+        ticks = self._start + seconds / self._unit + min(0.5, 0.0005 / self._unit)
         self._jump(ticks)
         while self._next is not None and (self._current is None or _shown(self._next) <= ticks):
             self._current, self._next = self._next, next(self._frames, None)
@@ -57,7 +55,7 @@ class Timeline:
         if current is None or self._next is not None:
             return current
         length = getattr(current, "duration", 0) or self._step
-        return current if ticks < _shown(current) + length + 0.5 else None
+        return current if ticks < _shown(current) + length else None
 
     def _jump(self, ticks: float) -> None:
         """Go to the last place before a time from which can be decoded, if that is nearer."""
@@ -88,15 +86,19 @@ class Timeline:
         """Yield the frames from here on, each with a time; what is damaged is passed over."""
         import av
 
-        shown: float | None = None
+        last: VideoFrame | None = None
+        shift = 0
         for packet in self._container.demux(self._stream):
             with contextlib.suppress(av.FFmpegError):
                 for frame in packet.decode():
-                    if frame.pts is None:
-                        frame.pts = frame.dts
-                    if frame.pts is None:
-                        frame.pts = 0 if shown is None else round(shown + self._step)
-                    shown = frame.pts
+                    # An AVI file says in which order frames are decoded; how long each is shown is right.
+                    if self._goes_by_dts and last is not None and frame.dts is not None:
+                        frame.pts = frame.dts + shift
+                    elif frame.pts is None or (self._goes_by_dts and last is not None):
+                        frame.pts = 0 if last is None else round(_shown(last) + self._step)
+                    if last is None:
+                        shift = (frame.pts or 0) - (frame.dts or 0)
+                    last = frame
                     yield frame
 
 
