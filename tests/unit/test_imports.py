@@ -29,6 +29,10 @@ HEAVY = (
     "numpy",
     "IPython",
     "tqdm",
+    "av",
+    "cv2",
+    "onnxruntime",
+    "rapidocr",
 )
 
 
@@ -47,6 +51,7 @@ def loaded_by(code: str) -> set[str]:
         "from foregsyte_kaggle import pipeline; pipeline('p')(print)",
         "from foregsyte_kaggle import JobContext, ForegsyteError",
         "import foregsyte_kaggle.worker.serving",
+        "from foregsyte_kaggle.registry import find_pipeline; find_pipeline('yolo_ocr').code_version",
     ],
 )
 def test_import_loads_nothing_heavy(code: str) -> None:

@@ -145,9 +145,11 @@ def test_kaggle_pins_are_within_the_declared_dependencies() -> None:
     lines = (ROOT / "tests" / "kaggle" / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.lower().split("==") for line in lines if "==" in line and line[0] != "#")
     extras = project()["optional-dependencies"]
-    declared = map(Requirement, [*project()["dependencies"], *extras["plot"]])
+    declared = map(Requirement, [*project()["dependencies"], *extras["plot"], *extras["vision"]])
     pinned = {req: pins[req.name.lower()] for req in declared if req.name.lower() in pins}
-    assert {"duckdb", "matplotlib", "pandas", "sqlalchemy"} <= {req.name for req in pinned}
+    assert {"duckdb", "matplotlib", "opencv-python-headless", "pandas", "sqlalchemy"} <= {
+        req.name for req in pinned
+    }
     refused = {str(req): pin for req, pin in pinned.items() if not req.specifier.contains(pin)}
     assert not refused, "Kaggle's image could not install this version of the package"
 

@@ -1,0 +1,206 @@
+"""What ``yolo_ocr`` takes, returns and refuses; reading itself with the real models."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2", reason="needs OpenCV: pip install 'foregsyte-kaggle[vision]'")
+pytest.importorskip("rapidocr", reason="needs pip install 'foregsyte-kaggle[vision]'")
+pytest.importorskip("onnx", reason="the detectors are written with it: pip install onnx")
+
+import cv2
+from PIL import Image, ImageDraw, ImageFont
+
+from foregsyte_kaggle.errors import InvalidArgumentError, MissingExtraError
+from foregsyte_kaggle.registry import check_params as check_names
+from foregsyte_kaggle.registry import find_pipeline
+from foregsyte_kaggle.surroundings import WORKERS_VARIABLE, machine, threads_per_worker
+from foregsyte_kaggle.vision.frames import Frame
+from foregsyte_kaggle.vision.pipeline import YoloOcr
+from foregsyte_kaggle.vision.reader import Reader
+from foregsyte_kaggle.vision.sheet import MOST_FRAMES, ContactSheet
+from foregsyte_kaggle.worker import JobContext
+from tests.fixtures import make_tiny_mp4 as maker
+from tests.fixtures.make_detectors import write_detector
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader()
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> JobContext:
+    told: list[float] = []
+    context = JobContext("7", "x", {}, 1, tmp_path / "outputs", told.append)
+    context.told = told  # type: ignore[attr-defined]
+    return context
+
+
+@pytest.fixture
+def build(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Build the pipeline with the one reader."""
+    monkeypatch.setattr("foregsyte_kaggle.vision.reader.Reader", lambda: reader)
+    return YoloOcr
+
+
+def signs(*placed: tuple[str, int, int]) -> Any:
+    """Draw a picture with white texts on red signs of 200 by 90 pixels."""
+    image = Image.new("RGB", (640, 360), maker.BACKGROUND_RGB)
+    draw = ImageDraw.Draw(image)
+    for text, left, top in placed:
+        draw.rectangle((left, top, left + 199, top + 89), fill=maker.RECTANGLE_RGB)
+        draw.multiline_text(
+            (left + 100, top + 45),
+            text,
+            fill="white",
+            font=ImageFont.load_default(30),
+            anchor="mm",
+            align="center",
+            spacing=10,
+        )
+    return image
+
+
+def test_text_of_a_frame_comes_as_lines_with_their_boxes(reader: Reader) -> None:
+    lines = reader.read(np.asarray(signs(("EXIT 42", 20, 30), ("KEEP\nLEFT", 400, 200))))
+    assert [line.text for line in lines] == ["EXIT 42", "KEEP", "LEFT"]
+    assert all(0.8 < line.confidence <= 1 for line in lines)
+    assert 20 <= lines[0].x1 < lines[0].x2 <= 220
+    assert 30 <= lines[0].y1 < lines[0].y2 <= 120
+
+
+def test_a_picture_without_text_has_no_lines(reader: Reader) -> None:
+    assert reader.read(np.full((120, 160, 3), 90, np.uint8)) == []
+    assert reader.read(np.zeros((1, 50, 3), np.uint8)) == []
+
+
+def test_text_on_a_thing_is_read_from_its_crop_with_line_breaks(
+    tmp_path: Path, build: Any, job: JobContext
+) -> None:
+    signs(("KEEP\nLEFT", 400, 200)).save(tmp_path / "sign.png")
+    detector = str(write_detector(tmp_path / "a.onnx", "columns", None))
+    (row,) = build(detector)(tmp_path / "sign.png", job)
+    assert (row["label"], row["text"]) == ("rectangle", "KEEP\nLEFT")
+    assert [row[name] for name in ("x1", "y1", "x2", "y2")] == pytest.approx(
+        [400, 200, 600, 290], abs=3
+    )
+    assert row["text_confidence"] > 0.8
+    assert list(row) == list(YoloOcr.schema)
+
+
+def test_a_thing_without_text_has_none(tmp_path: Path, build: Any, job: JobContext) -> None:
+    maker.write_clip(tmp_path / "clip.mp4", "", width=320, height=240, seconds=0.5)
+    detector = str(write_detector(tmp_path / "a.onnx", "final", (320, 320)))
+    rows = build(detector)(tmp_path / "clip.mp4", job, classes=["circle"])
+    assert [(row["label"], row["text"], row["text_confidence"]) for row in rows] == [
+        ("circle", None, None)
+    ]
+
+
+def test_progress_goes_by_frames(tmp_path: Path, build: Any, job: JobContext) -> None:
+    maker.write_clip(tmp_path / "clip.mp4", "", seconds=2.0)
+    assert build()(tmp_path / "clip.mp4", job, frames=4) == []
+    assert job.told == pytest.approx([0.375, 0.625, 0.875, 1.0], abs=0.05)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"every_seconds": 0}, "every_seconds=0; expected a number above 0"),
+        ({"every_seconds": float("nan")}, "every_seconds=nan; expected"),
+        ({"every_seconds": "1s"}, "every_seconds='1s'; expected"),
+        ({"frames": 0}, "frames=0; expected a whole number from 1"),
+        ({"frames": True}, "frames=True; expected a whole number"),
+        ({"confidence": 25}, "confidence=25; expected a number from 0 to 1"),
+        ({"iou": -0.1}, "iou=-0.1; expected a number from 0 to 1"),
+        ({"classes": "person"}, "classes='person'; expected a list of names or numbers"),
+        ({"classes": []}, r"classes=\[\]; expected"),
+        ({"annotate": "yes"}, "annotate='yes'; expected True or False"),
+        (
+            {"classes": ["person"]},
+            r"classes=\[.person.\] says what a detector looks for; add detector=",
+        ),
+    ],
+)
+def test_an_ill_typed_param_is_refused_before_the_file_is_opened(
+    build: Any, job: JobContext, params: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^yolo_ocr: {message}"):
+        build()(Path("nowhere.mp4"), job, **params)
+
+
+def test_an_id_is_refused(build: Any, job: JobContext) -> None:
+    with pytest.raises(TypeError, match="takes a file, and got the id or URL 'https:"):
+        build()("https://x/y.mp4", job)
+    with pytest.raises(InvalidArgumentError, match="detector=7; expected the path"):
+        build(7)
+
+
+def test_a_missing_package_is_said_with_the_line_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name in ("cv2", "rapidocr") else real(name),
+    )
+    with pytest.raises(MissingExtraError) as caught:
+        YoloOcr()
+    assert str(caught.value) == (
+        "yolo_ocr needs opencv-python-headless, rapidocr: pip install 'foregsyte-kaggle[vision]'"
+    )
+
+
+def test_it_is_built_in_with_its_schema_and_its_params() -> None:
+    found = find_pipeline("yolo_ocr")
+    assert (found.origin, found.is_class, found.code_version) == ("built-in", True, "1")
+    assert found.schema is not None
+    assert list(found.schema) == list(YoloOcr.schema)
+    check_names(found, ["detector", "every_seconds", "frames", "confidence", "iou", "classes"])
+    with pytest.raises(InvalidArgumentError, match="takes no param 'confidance'"):
+        check_names(found, ["confidance"])
+
+
+def test_threads_fit_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(machine, "cpu_count", lambda: 8)
+    for workers, threads in (("2", 4), ("3", 2), ("99", 1), ("", 8), ("0", 8)):
+        monkeypatch.setenv(WORKERS_VARIABLE, workers)
+        assert threads_per_worker() == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads_per_worker() == 3
+
+
+def frame(number: int, width: int = 64, height: int = 48) -> Frame:
+    return Frame(number, number / 2, 0.0, np.full((height, width, 3), 200, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(1, 1), (5, 5), (MOST_FRAMES, MOST_FRAMES), (49, 25), (500, 32)]
+)
+def test_a_contact_sheet_shows_few_frames_of_many(count: int, shown: int) -> None:
+    sheet = ContactSheet()
+    for number in range(count):
+        sheet.add(frame(number), [])
+    assert len(sheet._thumbs) == shown
+    assert cv2.imdecode(np.frombuffer(sheet.jpeg(), np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+def test_a_contact_sheet_has_boxes_and_takes_any_text_and_shape() -> None:
+    sheet = ContactSheet()
+    row = {"x1": 5.2, "y1": 5, "x2": 40, "y2": 30, "label": "a", "text": "試合\nZoë"}
+    sheet.add(frame(0), [row, {**row, "label": None, "text": None}])
+    sheet.add(frame(1, 4, 4000), [row])
+    image = cv2.imdecode(np.frombuffer(sheet.jpeg(), np.uint8), cv2.IMREAD_COLOR)
+    blue, green, red = image[80, 26].astype(int)
+    assert red - blue > 60, "the left edge of the box, five times as large"
+    assert green > blue
