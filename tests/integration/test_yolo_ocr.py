@@ -57,7 +57,7 @@ def rows() -> pd.DataFrame:
 def test_each_caption_is_read_at_its_time(clips: Path) -> None:
     assert run(clips, every_seconds=0.5).completed == 2, errors()
     for name, captions in CLIPS.items():
-        found = rows().query("input_path == @name")
+        found = rows().loc[lambda frame, name=name: frame.input_path == name]
         read = dict(zip(found.time_seconds, found.text, strict=True))
         shown = {step / 2: maker.caption_at(captions, step / 2) for step in range(8)}
         assert read == {time: text for time, text in shown.items() if text}
