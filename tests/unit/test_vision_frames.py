@@ -117,7 +117,7 @@ def test_by_count_frames_come_from_the_middles_of_equal_parts(tmp_path: Path) ->
 def test_more_frames_than_there_are_are_all_of_them(tmp_path: Path) -> None:
     times_ms = every(5, 100)
     path = write_marked(tmp_path / "clip.mp4", times_ms)
-    assert_are(sampled(path, 1.0, 50), [0, 1, 2, 3, 4], times_ms)
+    assert_are(sampled(path, 1.0, 2000), [0, 1, 2, 3, 4], times_ms)
 
 
 def test_the_way_to_a_time_does_not_change_the_frame(tmp_path: Path) -> None:
