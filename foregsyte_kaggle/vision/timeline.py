@@ -112,11 +112,13 @@ def end_seconds(container: InputContainer, stream: VideoStream) -> float:
     if said:
         with contextlib.suppress(av.FFmpegError):
             container.seek(start + int(said), stream=stream)
+    rate = stream.average_rate or stream.guessed_rate
+    step = 1 / float(rate) / unit if rate else 1.0
     end = 0.0
     for packet in container.demux(stream):
         shown = packet.dts if packet.pts is None else packet.pts
         if packet.size and shown is not None:
-            end = max(end, shown + (packet.duration or 0) - start)
+            end = max(end, shown + (packet.duration or step) - start)
     return (end or said) * unit
 
 
