@@ -109,8 +109,12 @@ def test_variable_rates_are_gone_by_time_and_a_long_shown_frame_is_taken_once(
 def test_by_count_frames_come_from_the_middles_of_equal_parts(tmp_path: Path) -> None:
     times_ms = every(100, 40)
     path = write_marked(tmp_path / "clip.mp4", times_ms, keyframes=10)
+    with open_video(path) as (container, stream):
+        # What the last frame's length is, depends on the version of PyAV that wrote it.
+        length = end_seconds(container, stream)
+    assert length == pytest.approx(4.0, abs=0.045)
     for count in (1, 4, 7):
-        middles = [3.961 * (n + 0.5) / count for n in range(count)]
+        middles = [length * (n + 0.5) / count for n in range(count)]
         assert_are(sampled(path, 1.0, count), expected(times_ms, middles), times_ms)
 
 
