@@ -17,6 +17,7 @@ from foregsyte_kaggle.transfer import (
     check_resume,
     discard_copy,
     find_earlier,
+    find_outputs,
     keep_copy,
 )
 from foregsyte_kaggle.workspace import (
@@ -127,11 +128,11 @@ def _open_workspace(folder: Path, resume: Resume, outputs: str) -> Workspace:
         if database is not None:
             database.close()
         raise
-    counts = ledger.status_counts(database)
     if earlier is None:
+        counts = ledger.status_counts(database)
         say(f"{'opened' if existed else 'created'} {file}: {_describe(counts)}")
     else:
-        say(f"continued from {earlier.ledger} in {file}: {_describe_rest(counts)}")
+        _say_continued(earlier, database, file)
     if recovered.pending or recovered.failed:
         say(_describe_recovery(recovered))
     return Workspace(folder, database)
@@ -145,8 +146,7 @@ def _continue_open(workspace: Workspace, resume: Resume, outputs: str) -> None:
         return
     workspace.database = _continue(earlier, workspace.database, file, outputs)
     recovered = ledger.recover(workspace.database, alive=frozenset())
-    counts = ledger.status_counts(workspace.database)
-    say(f"continued from {earlier.ledger} in {file}: {_describe_rest(counts)}")
+    _say_continued(earlier, workspace.database, file)
     if recovered.pending or recovered.failed:
         say(_describe_recovery(recovered))
 
@@ -164,6 +164,25 @@ def _continue(earlier: Earlier, own: Database | None, file: Path, outputs: str) 
     os.replace(copy, file)
     discard_copy(file)
     return open_database(file)
+
+
+def _say_continued(earlier: Earlier, database: Database, file: Path) -> None:
+    counts = ledger.status_counts(database)
+    say(f"continued from {earlier.ledger} in {file}: {_describe_rest(counts)}")
+    where = find_outputs(database, file.parent / "outputs")
+    if where.left:
+        number = sum(where.left.values())
+        say(
+            f"{counted(number, 'output file')} {'stays' if number == 1 else 'stay'} in "
+            f"{' and '.join(map(str, where.left))}; attach that to the versions after this one too, or copy "
+            "all into this one: bootstrap(outputs='copy')"
+        )
+    if where.missing:
+        say(
+            f"{counted(where.missing, 'output file')} of completed jobs "
+            f"{'is' if where.missing == 1 else 'are'} in no attached output; attach the version that wrote "
+            "them and bootstrap again, or run these jobs again with retry_jobs"
+        )
 
 
 def _upgrade(database: Database) -> None:

@@ -5,6 +5,7 @@ from foregsyte_kaggle.transfer.choosing import Earlier, Resume, check_resume, fi
 from foregsyte_kaggle.transfer.copies import copy_ledger, fill_ledger, keep_copy, snapshot
 from foregsyte_kaggle.transfer.merging import Merged, merge_ledgers
 from foregsyte_kaggle.transfer.resuming import bring_copy, discard_copy
+from foregsyte_kaggle.transfer.whereabouts import find_outputs
 
 __all__ = [
     "Earlier",
@@ -17,6 +18,7 @@ __all__ = [
     "fill_ledger",
     "find_earlier",
     "find_output",
+    "find_outputs",
     "keep_copy",
     "merge_ledgers",
     "recorded_archives",

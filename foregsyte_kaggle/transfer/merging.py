@@ -19,8 +19,9 @@ from foregsyte_kaggle.errors import (
 from foregsyte_kaggle.ledger import compare_jobs, unite_jobs
 from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.transfer.attached import earlier_outputs
-from foregsyte_kaggle.transfer.choosing import ledger_named, read_one
+from foregsyte_kaggle.transfer.choosing import ledger_named
 from foregsyte_kaggle.transfer.differences import COLUMNS, find_differences
+from foregsyte_kaggle.transfer.reading import read_one
 from foregsyte_kaggle.transfer.records import Source, add_records, check_sources
 from foregsyte_kaggle.transfer.result_tables import merged_tables
 from foregsyte_kaggle.transfer.resuming import staged_copy
