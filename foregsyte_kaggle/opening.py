@@ -15,6 +15,7 @@ from foregsyte_kaggle.transfer import (
     Resume,
     bring_copy,
     check_resume,
+    copy_outputs,
     discard_copy,
     find_earlier,
     find_outputs,
@@ -59,7 +60,9 @@ def bootstrap(
         that holds ``data/foregsyte.duckdb``; False starts a new ledger.
     outputs
         What to do with the earlier notebook's output files, and archives of them: ``"leave"`` them where
-        they are, and find them there, or ``"copy"`` them into this workspace.
+        they are, and find them there, or ``"copy"`` them into this workspace, also if it continues from it
+        already. Left ones are found only as long as that output is attached: copy them where a notebook
+        attaches its own last version, whose place the next version takes.
 
     Returns
     -------
@@ -131,6 +134,7 @@ def _open_workspace(folder: Path, resume: Resume, outputs: str) -> Workspace:
     if earlier is None:
         counts = ledger.status_counts(database)
         say(f"{'opened' if existed else 'created'} {file}: {_describe(counts)}")
+        _copy_what_stayed(database, file, outputs)
     else:
         _say_continued(earlier, database, file)
     if recovered.pending or recovered.failed:
@@ -141,8 +145,11 @@ def _open_workspace(folder: Path, resume: Resume, outputs: str) -> Workspace:
 def _continue_open(workspace: Workspace, resume: Resume, outputs: str) -> None:
     """Continue from an earlier ledger in a workspace that is open and has no jobs yet."""
     file = workspace.ledger_path
-    earlier = None if file is None else find_earlier(resume, workspace.database, file)
-    if earlier is None or file is None:
+    if file is None:
+        return
+    earlier = find_earlier(resume, workspace.database, file)
+    if earlier is None:
+        _copy_what_stayed(workspace.database, file, outputs)
         return
     workspace.database = _continue(earlier, workspace.database, file, outputs)
     recovered = ledger.recover(workspace.database, alive=frozenset())
@@ -164,6 +171,13 @@ def _continue(earlier: Earlier, own: Database | None, file: Path, outputs: str) 
     os.replace(copy, file)
     discard_copy(file)
     return open_database(file)
+
+
+def _copy_what_stayed(database: Database, file: Path, outputs: str) -> None:
+    """Copy output files into a workspace that went on from others before."""
+    copied = copy_outputs(database, file) if outputs == "copy" else 0
+    if copied:
+        say(f"{counted(copied, 'output file')} copied to {file.parent / 'outputs'}")
 
 
 def _say_continued(earlier: Earlier, database: Database, file: Path) -> None:

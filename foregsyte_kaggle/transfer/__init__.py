@@ -4,7 +4,7 @@ from foregsyte_kaggle.transfer.attached import find_output, recorded_archives
 from foregsyte_kaggle.transfer.choosing import Earlier, Resume, check_resume, find_earlier
 from foregsyte_kaggle.transfer.copies import copy_ledger, fill_ledger, keep_copy, snapshot
 from foregsyte_kaggle.transfer.merging import Merged, merge_ledgers
-from foregsyte_kaggle.transfer.resuming import bring_copy, discard_copy
+from foregsyte_kaggle.transfer.resuming import bring_copy, copy_outputs, discard_copy
 from foregsyte_kaggle.transfer.whereabouts import find_outputs
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "bring_copy",
     "check_resume",
     "copy_ledger",
+    "copy_outputs",
     "discard_copy",
     "fill_ledger",
     "find_earlier",

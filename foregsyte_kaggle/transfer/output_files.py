@@ -13,8 +13,8 @@ from foregsyte_kaggle.worker import PARTIAL_FOLDER, remove_output
 __all__ = ["copy_file", "copy_tree", "unpack_file"]
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy the output files that are missing, or have another size, and leave out half-written ones.
+def copy_tree(source: Path, target: Path) -> int:
+    """Copy the output files that are missing, and leave out half-written ones; return how many.
 
     Raises
     ------
@@ -40,6 +40,7 @@ def copy_tree(source: Path, target: Path) -> None:
         )
     for file, to, _ in wanted:
         copy_file(file, to)
+    return len(wanted)
 
 
 def copy_file(source: Path, target: Path) -> None:

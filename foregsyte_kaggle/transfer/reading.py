@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.database import Database, is_open
-from foregsyte_kaggle.errors import LedgerError, WorkspaceError, translated
+from foregsyte_kaggle.errors import (
+    LedgerError,
+    LedgerVersionError,
+    WorkspaceError,
+    translated,
+)
 from foregsyte_kaggle.layouts import parts_below
 from foregsyte_kaggle.surroundings import input_roots
 from foregsyte_kaggle.transfer.lineage import LedgerCopy, read_copy
@@ -66,11 +71,12 @@ def attaching(
     except LedgerError as error:
         if not parts_below(path, input_roots()):
             raise
-        # What such errors advise is for a ledger of one's own.
-        fault = str(error.__cause__ or error).strip().splitlines()[0]
+        # Most such errors advise what can be done with a ledger of one's own.
+        keeps = isinstance(error, LedgerVersionError)
+        fault = str(error) if keeps else f"{str(error).split('. ')[0].rstrip('.')}."
         raise type(error)(
-            f"the attached {path} cannot be read: {fault} Detach it, or say which to continue: {CHOOSE}."
-        ) from error
+            f"{fault} It is among the inputs: detach it, or say which ledger to continue: {CHOOSE}."
+        ) from error.__cause__
     try:
         with translated(path, "read"):
             copy = read_copy(connection, catalog, path)

@@ -22,7 +22,7 @@ from foregsyte_kaggle.transfer.attached import (
 from foregsyte_kaggle.transfer.choosing import Earlier
 from foregsyte_kaggle.transfer.output_files import copy_tree
 
-__all__ = ["bring_copy", "discard_copy", "staged_copy"]
+__all__ = ["bring_copy", "copy_outputs", "discard_copy", "staged_copy"]
 
 #: The folder, beside the ledger, that a copy is made in; whatever is left in it is no ledger.
 STAGING = ".resuming"
@@ -55,9 +55,7 @@ def bring_copy(earlier: Earlier, file: Path, outputs: str) -> Path:
             stay = outputs == "leave" and (earlier.outputs.is_dir() or archives)
             begin_session(database, stored_folder(earlier.outputs) if stay else None)
         if outputs == "copy":
-            for folder in folders:
-                copy_tree(folder, file.parent / "outputs")
-            _copy_archives(archives, folders, file.parents[1], staging)
+            _copy_outputs(folders, archives, file, staging)
     except OSError as error:
         discard_copy(file)
         raise LedgerError(
@@ -67,6 +65,31 @@ def bring_copy(earlier: Earlier, file: Path, outputs: str) -> Path:
         discard_copy(file)
         raise
     return staging / file.name
+
+
+def copy_outputs(database: Database, file: Path) -> int:
+    """Copy the output files that stayed with earlier notebooks, if they are not here; return how many.
+
+    Parameters
+    ----------
+    database
+        The ledger of a workspace.
+    file
+        Its file.
+    """
+    folders = earlier_outputs(database)
+    if not folders:
+        return 0
+    staging = file.parent / STAGING
+    try:
+        staging.mkdir(exist_ok=True)
+        return _copy_outputs(folders, recorded_archives(database), file, staging)
+    except OSError as error:
+        raise LedgerError(
+            f"output files cannot be copied from {', '.join(map(str, folders))}: {error.strerror or error}"
+        ) from error
+    finally:
+        discard_copy(file)
 
 
 def discard_copy(file: Path) -> None:
@@ -98,14 +121,18 @@ def staged_copy(ledger: Path, folder: Path) -> Iterator[Database]:
         raise type(error)(str(error).replace(str(copy), str(ledger))) from error
 
 
-def _copy_archives(
-    names: Iterable[str], folders: Sequence[Path], directory: Path, staging: Path
-) -> None:
-    """Copy the archives that were made elsewhere than in the folder of outputs, if they are not here."""
-    with Archives() as archives:
-        for name in sorted(names):
-            found = locate(name, folders, archives)
+def _copy_outputs(
+    folders: Sequence[Path], archives: Iterable[str], file: Path, staging: Path
+) -> int:
+    """Copy files, and archives that were made elsewhere than in the folder of outputs."""
+    directory = file.parents[1]
+    copied = sum(copy_tree(folder, file.parent / "outputs") for folder in folders)
+    with Archives() as opened:
+        for name in sorted(archives):
+            found = locate(name, folders, opened)
             target = directory / name
             if found is not None and not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(shutil.copyfile(found, staging / "archive"), target)
+                copied += 1
+    return copied

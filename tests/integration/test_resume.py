@@ -259,7 +259,10 @@ def test_a_damaged_ledger_among_the_inputs_is_an_error_that_a_name_solves(
     strange = mounts / "datasets" / "me" / "strange"
     strange.mkdir(parents=True)
     (strange / "foregsyte.duckdb").write_text("no ledger")
-    with pytest.raises(fk.LedgerError, match=r"attached .*strange.* Detach it, or say.*resume="):
+    with pytest.raises(
+        fk.LedgerError,
+        match=r"strange.*not a DuckDB file. It is among the inputs: detach it, or say.*resume=",
+    ):
         fk.bootstrap(tmp_path / "two")
     assert completed(fk.bootstrap(tmp_path / "two", resume="me/first")) == 2
 
