@@ -622,6 +622,7 @@ def completed(job: int, **row: Any) -> list[tuple[Any, ...]]:
     return [(JOBS[job], "completed", 0, 1, [row])]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @example([completed(0, B=[]), completed(1, B=7), completed(2, B="7")], random.Random(0))
 @example([completed(0, B=[]), completed(1, B=[1]), completed(2, B=None)], random.Random(0))
