@@ -650,7 +650,7 @@ def returned_nothing(job: int, minute: int) -> list[tuple[Any, ...]]:
 @pytest.mark.timeout(600)
 @example([completed(0, B=[]), completed(1, B=7), completed(2, B="7")], random.Random(0))
 @example([completed(0, B=[]), completed(1, B=[1]), completed(2, B=None)], random.Random(0))
-@example([completed(0, a=1), returned_nothing(0, 1)], random.Random(0))
+@example([completed(0, a=1), returned_nothing(0, 1)], random.Random(1))
 @example([returned_nothing(0, 0), returned_nothing(1, 0)], random.Random(0))
 @given(st.lists(TRIES, min_size=2, max_size=3), st.randoms(use_true_random=False))
 @settings(

@@ -16,9 +16,10 @@ import pandas as pd
 import pytest
 
 import foregsyte_kaggle as fk
-from foregsyte_kaggle import archives, disk, packing
+from foregsyte_kaggle import archives, disk
 from foregsyte_kaggle import workspace as workspaces
 from foregsyte_kaggle.errors import ForegsyteError
+from foregsyte_kaggle.surroundings import room
 
 pytestmark = pytest.mark.integration
 
@@ -131,7 +132,7 @@ def test_packing_on_a_full_disk_changes_nothing(
     with pytest.raises(fk.WorkspaceError, match="no room for the archive"):
         fk.pack_outputs()
     # As where the disk does not say how full it is; nothing is compressed, so it does not fit.
-    monkeypatch.setattr(packing, "disk_space", lambda _folder: None)
+    monkeypatch.setattr(room, "disk_space", lambda _folder: None)
     monkeypatch.setattr(archives, "COMPRESSED", {".bin"})
     with pytest.raises(fk.WorkspaceError, match=r"cannot be packed: No space left .* goes on"):
         fk.pack_outputs()
