@@ -70,7 +70,8 @@ def bootstrap(
     LedgerError
         If the ledger cannot be opened: locked by another process, damaged, not DuckDB's, written by a
         newer version, or in a folder that cannot be written. If several ledgers could be continued, or
-        ``resume`` names one while this workspace has jobs that do not come from it. Nothing is changed then.
+        ``resume`` names one while this workspace has jobs that do not come from it. If there is no room for
+        what is to be copied, beside what is kept free (500 MB on Kaggle). Nothing is changed then.
     WorkspaceError
         If another workspace is active and a run works in it.
     InvalidArgumentError

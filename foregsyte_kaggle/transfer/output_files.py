@@ -82,7 +82,7 @@ def copy_outputs(
                 whole.append((_copy(output, archives, partial / str(number)), to))
             except OSError:
                 raise
-            except UNREADABLE:
+            except UNREADABLE:  # which copying again would not mend
                 remove_output(partial / str(number))
                 damaged.append(to)
         for copy, to in whole:

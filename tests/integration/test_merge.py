@@ -122,6 +122,8 @@ def test_a_job_that_both_completed_is_the_later_one_with_its_rows_and_files(
     ]
     assert texts == ["later", "xx"]
     assert jobs.attempts["00.txt"] == 2
+    kinds = merged.differences.dtypes
+    assert set(kinds) == {fk.jobs_frame().input_path.dtype}, "the text of all frames"
     differences = merged.differences.groupby("input_path").what.apply(set).to_dict()
     assert differences == {
         "00.txt": {"results", "code"},
