@@ -14,12 +14,12 @@ from foregsyte_kaggle.transfer import (
     Earlier,
     Resume,
     bring_copy,
+    bring_outputs,
     check_resume,
-    copy_outputs,
     discard_copy,
     find_earlier,
-    find_outputs,
     keep_copy,
+    locate_outputs,
 )
 from foregsyte_kaggle.workspace import (
     Workspace,
@@ -74,7 +74,8 @@ def bootstrap(
     LedgerError
         If the ledger cannot be opened: locked by another process, damaged, not DuckDB's, written by a
         newer version, or in a folder that cannot be written. If several ledgers could be continued, or
-        ``resume`` names one while this workspace has jobs that do not come from it. Nothing is changed then.
+        ``resume`` names one while this workspace has jobs that do not come from it. If there is no room for
+        what is to be copied, beside what is kept free (500 MB on Kaggle). Nothing is changed then.
     WorkspaceError
         If another workspace is active and a run works in it.
     InvalidArgumentError
@@ -175,7 +176,7 @@ def _continue(earlier: Earlier, own: Database | None, file: Path, outputs: str) 
 
 def _copy_what_stayed(database: Database, file: Path, outputs: str) -> None:
     """Copy output files into a workspace that went on from others before."""
-    copied = copy_outputs(database, file) if outputs == "copy" else 0
+    copied = bring_outputs(database, file) if outputs == "copy" else 0
     if copied:
         say(f"{counted(copied, 'output file')} copied to {file.parent / 'outputs'}")
 
@@ -183,7 +184,7 @@ def _copy_what_stayed(database: Database, file: Path, outputs: str) -> None:
 def _say_continued(earlier: Earlier, database: Database, file: Path) -> None:
     counts = ledger.status_counts(database)
     say(f"continued from {earlier.ledger} in {file}: {_describe_rest(counts)}")
-    where = find_outputs(database, file.parent / "outputs")
+    where = locate_outputs(database, file.parent / "outputs")
     if where.left:
         number = sum(where.left.values())
         say(

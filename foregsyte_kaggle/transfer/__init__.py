@@ -4,23 +4,23 @@ from foregsyte_kaggle.transfer.attached import find_output, recorded_archives
 from foregsyte_kaggle.transfer.choosing import Earlier, Resume, check_resume, find_earlier
 from foregsyte_kaggle.transfer.copies import copy_ledger, fill_ledger, keep_copy, snapshot
 from foregsyte_kaggle.transfer.merging import Merged, merge_ledgers
-from foregsyte_kaggle.transfer.resuming import bring_copy, copy_outputs, discard_copy
-from foregsyte_kaggle.transfer.whereabouts import find_outputs
+from foregsyte_kaggle.transfer.resuming import bring_copy, bring_outputs, discard_copy
+from foregsyte_kaggle.transfer.whereabouts import locate_outputs
 
 __all__ = [
     "Earlier",
     "Merged",
     "Resume",
     "bring_copy",
+    "bring_outputs",
     "check_resume",
     "copy_ledger",
-    "copy_outputs",
     "discard_copy",
     "fill_ledger",
     "find_earlier",
     "find_output",
-    "find_outputs",
     "keep_copy",
+    "locate_outputs",
     "merge_ledgers",
     "recorded_archives",
     "snapshot",

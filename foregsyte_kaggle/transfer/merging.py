@@ -110,7 +110,8 @@ def merge_ledgers(
     InvalidArgumentError
         If there is no ledger at a path.
     LedgerError
-        If one cannot be read; nothing is changed then.
+        If one cannot be read; nothing is changed then. If there is no room for the output files of one
+        beside what is kept free (500 MB on Kaggle); it is not merged then, those before it are.
     SourceError
         If two ledgers know the same source name with different owners or kinds; nothing is changed then.
     WorkspaceError
@@ -199,16 +200,16 @@ class _Part:
 
 
 def _merge(connection: DuckDBPyConnection, workspace: Workspace, one: _Staged) -> _Part:
-    """Unite one ledger: columns, then files, then all rows in one transaction."""
+    """Unite one ledger: files, then columns, then all rows in one transaction."""
     compare_jobs(connection, CATALOG)
+    wanted, unwanted = find_files(connection, CATALOG)
+    copied, missing = copy_files(wanted, one.outputs, workspace.outputs)
     tables = merged_tables(connection, CATALOG)
     for table in tables:
         table.widen()
     differences = find_differences(
         connection, CATALOG, [table.differing() for table in tables], one.ledger
     )
-    wanted, unwanted = find_files(connection, CATALOG)
-    copied, missing = copy_files(wanted, one.outputs, workspace.outputs)
     with workspace.database.transaction():
         united = unite_jobs(connection, CATALOG)
         for table in tables:

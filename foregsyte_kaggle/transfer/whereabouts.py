@@ -14,7 +14,7 @@ from foregsyte_kaggle.transfer.attached import OUTPUTS, earlier_outputs, locate
 if TYPE_CHECKING:
     from foregsyte_kaggle.database import Database
 
-__all__ = ["Whereabouts", "find_outputs"]
+__all__ = ["Whereabouts", "locate_outputs"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Whereabouts:
     missing: int
 
 
-def find_outputs(database: Database, outputs: Path) -> Whereabouts:
+def locate_outputs(database: Database, outputs: Path) -> Whereabouts:
     """Look for the files of each completed job's last attempt.
 
     Parameters
