@@ -203,7 +203,7 @@ def _merge(connection: DuckDBPyConnection, workspace: Workspace, one: _Staged) -
     """Unite one ledger: files, then columns, then all rows in one transaction."""
     compare_jobs(connection, CATALOG)
     wanted, unwanted = find_files(connection, CATALOG)
-    copied, missing = copy_files(wanted, one.outputs, workspace.outputs)
+    copied, missing = copy_files(wanted, one.outputs, workspace.outputs, one.ledger)
     tables = merged_tables(connection, CATALOG)
     for table in tables:
         table.widen()

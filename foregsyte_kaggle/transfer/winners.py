@@ -50,9 +50,16 @@ def find_files(connection: DuckDBPyConnection, catalog: str) -> tuple[dict[str, 
 
 
 def copy_files(
-    wanted: Mapping[str, str], folders: Sequence[Path], target: Path
+    wanted: Mapping[str, str], folders: Sequence[Path], target: Path, ledger: Path
 ) -> tuple[int, list[str]]:
     """Copy what ``find_files`` found from the first of the folders that has it.
+
+    Parameters
+    ----------
+    target
+        The folder of outputs here.
+    ledger
+        The other ledger's file, which an error names.
 
     Returns
     -------
@@ -76,7 +83,7 @@ def copy_files(
             found,
             archives,
             target,
-            "Its ledger was not merged; free some room and merge again.",
+            f"{ledger} was not merged; free some room and merge again.",
         )
     names = [f"data/outputs/{path.relative_to(target).as_posix()}" for path in missing]
     return len(wanted) - len(missing), sorted(names)

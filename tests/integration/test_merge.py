@@ -511,7 +511,10 @@ def test_a_kill_in_the_middle_merges_a_ledger_whole_or_not_at_all(
     parts = [work(tmp_path / f"part-{k}", clips, shard=(k, 2)) for k in (1, 2)]
     whole = tmp_path / "whole"
     run_python(KILLED, moment, str(whole), *map(str, parts), status=-signal.SIGKILL)
+    half_written = whole / "data" / "outputs" / ".partial"
+    assert half_written.exists() is (moment == "files")
     fk.bootstrap(whole)
+    assert not half_written.exists(), "its room is free again"
     assert len(fk.jobs_frame()) == 0
     assert len(fk.attempts_frame()) == 0
     assert fk.merge_ledgers(parts).added == 12

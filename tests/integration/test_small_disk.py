@@ -210,7 +210,9 @@ def test_files_that_came_before_the_disk_was_full_are_removed_and_those_here_sta
         patch.setattr(
             output_files, "missing_room", lambda *_: ""
         )  # as of a disk that does not tell
-        with pytest.raises(fk.LedgerError, match=r"No space left on device.*merge again"):
+        with pytest.raises(
+            fk.LedgerError, match=r"No space left on device.*part.* was not merged; free"
+        ):
             fk.merge_ledgers([part])
     assert state(working) == before
     (here,) = fk.jobs_frame().output_path
