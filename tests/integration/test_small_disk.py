@@ -21,6 +21,7 @@ from foregsyte_kaggle import workspace as workspaces
 from foregsyte_kaggle.errors import ForegsyteError
 from foregsyte_kaggle.surroundings import room
 from foregsyte_kaggle.transfer import output_files
+from tests.mounts import require_mount, small_disk
 
 pytestmark = pytest.mark.integration
 
@@ -33,20 +34,18 @@ def working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Kaggle's working folder with 64 MB in place of 20 GB, and the notebook in it."""
     folder = tmp_path / "working"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a small disk needs the right to mount one")
-    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
-    monkeypatch.setattr(disk, "LOOK_SECONDS", 0.0)
-    monkeypatch.chdir(folder)
-    (folder / "__notebook__.ipynb").write_bytes(NOTEBOOK)
-    yield folder
-    for left in list(workspaces.open_workspaces.values()):
-        left.live_runs.clear()
-        with contextlib.suppress(ForegsyteError):
-            left.close()
-    os.chdir(tmp_path)
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    require_mount()
+    with small_disk(folder, megabytes=64):
+        monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+        monkeypatch.setattr(disk, "LOOK_SECONDS", 0.0)
+        monkeypatch.chdir(folder)
+        (folder / "__notebook__.ipynb").write_bytes(NOTEBOOK)
+        yield folder
+        for left in list(workspaces.open_workspaces.values()):
+            left.live_runs.clear()
+            with contextlib.suppress(ForegsyteError):
+                left.close()
+        os.chdir(tmp_path)
 
 
 def save_notebook(working: Path) -> None:
