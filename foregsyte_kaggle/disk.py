@@ -8,14 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from foregsyte_kaggle.quantities import in_bytes, parse_bytes
-from foregsyte_kaggle.surroundings import disk_space, is_on_kaggle
+from foregsyte_kaggle.surroundings import disk_space, is_on_kaggle, reserve_bytes
 from foregsyte_kaggle.worker import PARTIAL_FOLDER
 
 __all__ = ["DiskWatch", "find_disk_watch"]
 
-#: Kept of the working folder's 20 GB in a session of Kaggle's. A version whose folder is full when it is
-#: saved is lost: papermill writes the notebook to it, Kaggle's runner a module (two logs of such runs).
-RESERVE_BYTES = 500_000_000
 #: With so many times the reserve left, it warns.
 WARN_AT = 2
 #: A look costs microseconds, and several workers write hundreds of megabytes a second.
@@ -27,7 +24,7 @@ COUNT_SECONDS = 10.0
 
 
 def find_disk_watch(
-    reserve: str | int | None, directory: Path, outputs: Path, warn: Callable[[str], None]
+    reserve: str | float | None, directory: Path, outputs: Path, warn: Callable[[str], None]
 ) -> DiskWatch | None:
     """Return who looks after the disk during a run; None where nothing is asked for.
 
@@ -51,7 +48,7 @@ def find_disk_watch(
     is_auto = isinstance(reserve, str) and reserve.strip().lower() == "auto"
     kept = 0
     if is_auto:
-        kept = RESERVE_BYTES if is_on_kaggle() else 0
+        kept = reserve_bytes()
     elif reserve is not None:
         kept = parse_bytes("disk_reserve", reserve)
     if not kept and not is_on_kaggle():

@@ -14,10 +14,12 @@ from foregsyte_kaggle.transfer import (
     Earlier,
     Resume,
     bring_copy,
+    bring_outputs,
     check_resume,
     discard_copy,
     find_earlier,
     keep_copy,
+    locate_outputs,
 )
 from foregsyte_kaggle.workspace import (
     Workspace,
@@ -58,7 +60,9 @@ def bootstrap(
         that holds ``data/foregsyte.duckdb``; False starts a new ledger.
     outputs
         What to do with the earlier notebook's output files, and archives of them: ``"leave"`` them where
-        they are, and find them there, or ``"copy"`` them into this workspace.
+        they are, and find them there, or ``"copy"`` them into this workspace, also if it continues from it
+        already. Left ones are found only as long as that output is attached: copy them where a notebook
+        attaches its own last version, whose place the next version takes.
 
     Returns
     -------
@@ -70,7 +74,8 @@ def bootstrap(
     LedgerError
         If the ledger cannot be opened: locked by another process, damaged, not DuckDB's, written by a
         newer version, or in a folder that cannot be written. If several ledgers could be continued, or
-        ``resume`` names one while this workspace has jobs that do not come from it. Nothing is changed then.
+        ``resume`` names one while this workspace has jobs that do not come from it. If there is no room for
+        what is to be copied, beside what is kept free (500 MB on Kaggle). Nothing is changed then.
     WorkspaceError
         If another workspace is active and a run works in it.
     InvalidArgumentError
@@ -127,11 +132,12 @@ def _open_workspace(folder: Path, resume: Resume, outputs: str) -> Workspace:
         if database is not None:
             database.close()
         raise
-    counts = ledger.status_counts(database)
     if earlier is None:
+        counts = ledger.status_counts(database)
         say(f"{'opened' if existed else 'created'} {file}: {_describe(counts)}")
+        _copy_what_stayed(database, file, outputs)
     else:
-        say(f"continued from {earlier.ledger} in {file}: {_describe_rest(counts)}")
+        _say_continued(earlier, database, file)
     if recovered.pending or recovered.failed:
         say(_describe_recovery(recovered))
     return Workspace(folder, database)
@@ -140,13 +146,15 @@ def _open_workspace(folder: Path, resume: Resume, outputs: str) -> Workspace:
 def _continue_open(workspace: Workspace, resume: Resume, outputs: str) -> None:
     """Continue from an earlier ledger in a workspace that is open and has no jobs yet."""
     file = workspace.ledger_path
-    earlier = None if file is None else find_earlier(resume, workspace.database, file)
-    if earlier is None or file is None:
+    if file is None:
+        return
+    earlier = find_earlier(resume, workspace.database, file)
+    if earlier is None:
+        _copy_what_stayed(workspace.database, file, outputs)
         return
     workspace.database = _continue(earlier, workspace.database, file, outputs)
     recovered = ledger.recover(workspace.database, alive=frozenset())
-    counts = ledger.status_counts(workspace.database)
-    say(f"continued from {earlier.ledger} in {file}: {_describe_rest(counts)}")
+    _say_continued(earlier, workspace.database, file)
     if recovered.pending or recovered.failed:
         say(_describe_recovery(recovered))
 
@@ -164,6 +172,32 @@ def _continue(earlier: Earlier, own: Database | None, file: Path, outputs: str) 
     os.replace(copy, file)
     discard_copy(file)
     return open_database(file)
+
+
+def _copy_what_stayed(database: Database, file: Path, outputs: str) -> None:
+    """Copy output files into a workspace that went on from others before."""
+    copied = bring_outputs(database, file) if outputs == "copy" else 0
+    if copied:
+        say(f"{counted(copied, 'output file')} copied to {file.parent / 'outputs'}")
+
+
+def _say_continued(earlier: Earlier, database: Database, file: Path) -> None:
+    counts = ledger.status_counts(database)
+    say(f"continued from {earlier.ledger} in {file}: {_describe_rest(counts)}")
+    where = locate_outputs(database, file.parent / "outputs")
+    if where.left:
+        number = sum(where.left.values())
+        say(
+            f"{counted(number, 'output file')} {'stays' if number == 1 else 'stay'} in "
+            f"{' and '.join(map(str, where.left))}; attach that to the versions after this one too, or copy "
+            "all into this one: bootstrap(outputs='copy')"
+        )
+    if where.missing:
+        say(
+            f"{counted(where.missing, 'output file')} of completed jobs "
+            f"{'is' if where.missing == 1 else 'are'} in no attached output; attach the version that wrote "
+            "them and bootstrap again, or run these jobs again with retry_jobs"
+        )
 
 
 def _upgrade(database: Database) -> None:

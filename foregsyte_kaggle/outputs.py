@@ -63,6 +63,6 @@ def remove_files(folder: Path, paths: Iterable[str]) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what jobs that were killed left half written; only while no run works."""
-    for partial in folder.glob(f"*/{PARTIAL_FOLDER}"):
+    """Remove what jobs, or copies, that were killed left half written; only while no run works."""
+    for partial in (folder / PARTIAL_FOLDER, *folder.glob(f"*/{PARTIAL_FOLDER}")):
         remove_output(partial)

@@ -103,6 +103,7 @@ class Archives:
 
     def __init__(self) -> None:
         self._opened: dict[Path, zipfile.ZipFile | None] = {}
+        self._contents: dict[Path, dict[str, list[zipfile.ZipInfo]]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -129,8 +130,29 @@ class Archives:
         """
         opened = self._opened[path]
         assert opened is not None
-        within = f"{member}/"
-        for name in opened.namelist() if within in opened.NameToInfo else [member]:
-            if name == member or name.startswith(within):
-                opened.extract(name, folder)  # which goes nowhere above the folder
+        for info in self._found(path, member):
+            opened.extract(info, folder)  # which goes nowhere above the folder
         return folder / member
+
+    def sizes(self, path: Path, member: str) -> list[int]:
+        """Return how large the files are that ``take_out`` writes."""
+        return [info.file_size for info in self._found(path, member)]
+
+    def _found(self, path: Path, member: str) -> list[zipfile.ZipInfo]:
+        opened = self._opened[path]
+        assert opened is not None
+        within = f"{member}/"
+        if within not in opened.NameToInfo:
+            return [opened.getinfo(member)]
+        if path not in self._contents:
+            contents: dict[str, list[zipfile.ZipInfo]] = {}
+            for info in opened.infolist():
+                contents.setdefault(_written_as(info.filename), []).append(info)
+            self._contents[path] = contents
+        near = self._contents[path].get(_written_as(member), [])
+        return [info for info in near if info.filename.startswith(within)]
+
+
+def _written_as(name: str) -> str:
+    """Return what a job wrote that a file in an archive is, or is in: a pipeline's folder and a name in it."""
+    return "/".join(name.split("/", 2)[:2])

@@ -25,13 +25,12 @@ from foregsyte_kaggle.archives import (
     name_in_archive,
     write_archive,
 )
-from foregsyte_kaggle.disk import RESERVE_BYTES
 from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, WorkspaceError
 from foregsyte_kaggle.ledger import NOW
 from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.packed import IN_ARCHIVE
 from foregsyte_kaggle.quantities import in_bytes
-from foregsyte_kaggle.surroundings import disk_space, is_on_kaggle
+from foregsyte_kaggle.surroundings import is_on_kaggle, missing_room
 from foregsyte_kaggle.transfer import recorded_archives
 from foregsyte_kaggle.views import arrow_view
 from foregsyte_kaggle.worker import remove_output
@@ -170,14 +169,10 @@ def _next_archive(outputs: Path, taken: Iterable[Path]) -> Path:
 
 
 def _check_room(target: Path, parts: Iterable[Part]) -> None:
-    space = disk_space(target.parent)
-    needed = sum(part.size for part in parts)
-    kept = RESERVE_BYTES if is_on_kaggle() else 0
-    if space is not None and needed + kept > space[0]:
-        kept_too = f" beside the {in_bytes(kept)} that are kept free" if kept else ""
+    missing = missing_room(target.parent, sum(part.size for part in parts))
+    if missing:
         raise WorkspaceError(
-            f"there is no room for the archive {target}: it needs up to {in_bytes(needed)}{kept_too}, and "
-            f"{in_bytes(space[0])} are free. Nothing was changed"
+            f"there is no room for the archive {target}: up to {missing}. Nothing was changed"
         )
 
 

@@ -23,6 +23,13 @@ import sys, importlib.metadata as m
 names = ("duckdb", "sqlalchemy", "alembic", "pandas", "pyarrow", "ipywidgets", "pytest")
 print("Python", sys.version.split()[0], *(f"| {name} {m.version(name)}" for name in names))
 """
+SAY_WHERE = """
+import sys, foregsyte_kaggle
+print(foregsyte_kaggle.__file__)
+assert foregsyte_kaggle.__file__.startswith(sys.prefix), "this is not what was installed"
+"""
+#: What the folder of wheels brings to Kaggle.
+BROUGHT = ("foregsyte-kaggle", "duckdb-engine")
 
 nox.needs_version = ">=2025.5.1"
 nox.options.envdir = str(ROOT / ".nox")
@@ -75,10 +82,14 @@ def install(session: nox.Session, extras: str, *more: str) -> None:
     session.install(*newest, "--editable", f".[{extras}]", *more)
 
 
-def run_tests(session: nox.Session, *paths: str) -> None:
-    """Say what is installed, then run the tests given on the command line, or else these."""
+def run_tests(session: nox.Session, *paths: str, installed: bool = False) -> None:
+    """Say what is installed, then run the tests given on the command line, or else these.
+
+    With ``installed``, on the package that is installed: this checkout is not on the path.
+    """
     session.run("python", "-c", SAY_VERSIONS)
-    session.run("python", "-m", "pytest", *(session.posargs or paths))
+    options = ("-P",) if installed else ()
+    session.run("python", *options, "-m", "pytest", *(session.posargs or paths))
 
 
 @lane("3.11")
@@ -108,13 +119,28 @@ def py313(session: nox.Session) -> None:
     run_tests(session, *WITHOUT_BROWSER)
 
 
+def image_requirements() -> list[str]:
+    """Return what tests need on Kaggle, without the package and what its folder of wheels brings."""
+    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["vision"], *extras["plot"], *extras["test"]]
+    return [one for one in wanted if not one.startswith(BROUGHT)]
+
+
 @lane("3.12", "3.11")
 def kaggle(session: nox.Session) -> None:
-    """The versions in Kaggle's image, which are the oldest supported; hundreds of kills."""
+    """Kaggle's image, the oldest versions supported, with the package installed offline; hundreds of kills."""
     kill_hundreds(session)
-    install(session, "test", "--constraint", str(PINS))
-    session.install("playwright")  # for pages by the nbconvert of the pins; needs no JupyterLab
-    run_tests(session, *WITHOUT_BROWSER, "tests/browser/test_saved_notebooks.py")
+    # playwright is for pages by the nbconvert of the pins; it needs no JupyterLab.
+    session.install("--upgrade", *image_requirements(), "playwright", "--constraint", str(PINS))
+    session.run("python", "tests/kaggle/make_wheels.py")
+    session.run("python", "-m", "pip", "uninstall", "--yes", "--quiet", *BROUGHT)
+    session.install("--no-index", "--find-links", "dist/kaggle-wheels", BROUGHT[0])
+    # Behind what is installed, for workers that import a pipeline of a test.
+    (packages,) = Path(session.virtualenv.location).glob("lib/python*/site-packages")
+    (packages / "_foregsyte_tests.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+    session.run("python", "-P", "-c", SAY_WHERE)
+    run_tests(session, *WITHOUT_BROWSER, "tests/browser/test_saved_notebooks.py", installed=True)
 
 
 @lane("3.11")

@@ -24,6 +24,7 @@ from foregsyte_kaggle.surroundings.machine import (
 )
 from foregsyte_kaggle.surroundings.mounts import input_root, input_roots
 from foregsyte_kaggle.surroundings.report import Environment, environment, session_facts
+from foregsyte_kaggle.surroundings.room import missing_room, reserve_bytes
 
 __all__ = [
     "BATCH_SESSIONS",
@@ -41,7 +42,9 @@ __all__ = [
     "is_interactive",
     "is_on_kaggle",
     "memory_bytes",
+    "missing_room",
     "package_version",
+    "reserve_bytes",
     "session_age_seconds",
     "session_facts",
     "session_kind",

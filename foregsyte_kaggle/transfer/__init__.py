@@ -4,13 +4,15 @@ from foregsyte_kaggle.transfer.attached import find_output, recorded_archives
 from foregsyte_kaggle.transfer.choosing import Earlier, Resume, check_resume, find_earlier
 from foregsyte_kaggle.transfer.copies import copy_ledger, fill_ledger, keep_copy, snapshot
 from foregsyte_kaggle.transfer.merging import Merged, merge_ledgers
-from foregsyte_kaggle.transfer.resuming import bring_copy, discard_copy
+from foregsyte_kaggle.transfer.resuming import bring_copy, bring_outputs, discard_copy
+from foregsyte_kaggle.transfer.whereabouts import locate_outputs
 
 __all__ = [
     "Earlier",
     "Merged",
     "Resume",
     "bring_copy",
+    "bring_outputs",
     "check_resume",
     "copy_ledger",
     "discard_copy",
@@ -18,6 +20,7 @@ __all__ = [
     "find_earlier",
     "find_output",
     "keep_copy",
+    "locate_outputs",
     "merge_ledgers",
     "recorded_archives",
     "snapshot",

@@ -23,24 +23,46 @@ __all__ = [
     "find_output",
     "ledger_of",
     "locate",
+    "place_in_output",
     "recorded_archives",
     "stored_folder",
 ]
 
 #: Where a workspace has the files that jobs write.
 OUTPUTS = ("data", "outputs")
+TOP = Path()
 
 
-def attached_ledgers() -> list[Path]:
-    """Return the ledgers at the top of attached outputs of notebooks, and of datasets made from such."""
+def attached_ledgers(place: Path = TOP) -> list[Path]:
+    """Return the ledgers in attached outputs of notebooks, and in datasets made from such.
+
+    Parameters
+    ----------
+    place
+        Where in an output to look; then at its top.
+    """
     inputs = (one.folder for one in attached_inputs() if one.kind not in ("competition", "model"))
-    return [path for path in map(ledger_of, inputs) if path is not None]
+    found = (ledger_of(folder, place) for folder in inputs)
+    return [path for path in found if path is not None]
 
 
-def ledger_of(path: Path) -> Path | None:
+def ledger_of(path: Path, place: Path = TOP) -> Path | None:
     """Return the ledger at a path: the file itself, or the one in a folder; None where there is none."""
-    candidates = (path, path / LEDGER_FILE, path / LEDGER_FILE.name)
+    candidates = (
+        path,
+        path / place / LEDGER_FILE,
+        path / LEDGER_FILE,
+        path / LEDGER_FILE.name,
+    )
     return next((one for one in candidates if one.is_file()), None)
+
+
+def place_in_output(directory: Path) -> Path:
+    """Return where in a notebook's output a workspace is: its path below the working folder."""
+    for working in (Path.cwd(), Path("/kaggle/working")):
+        if directory.is_relative_to(working):
+            return directory.relative_to(working)
+    return TOP
 
 
 def find_output(workspace: Workspace, recorded: str) -> Path | None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from foregsyte_kaggle import schema
-from foregsyte_kaggle.database import Database, is_open
-from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, WorkspaceError, translated
+from foregsyte_kaggle.database import Database
+from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, WorkspaceError
 from foregsyte_kaggle.handles import parse_handle, place_today
 from foregsyte_kaggle.ledger import has_jobs as ledger_has_jobs
 from foregsyte_kaggle.mounts import attached_inputs, best_fits
+from foregsyte_kaggle.notices import say
 from foregsyte_kaggle.surroundings import input_root
-from foregsyte_kaggle.transfer.attached import attached_ledgers, ledger_of
+from foregsyte_kaggle.transfer.attached import TOP, attached_ledgers, ledger_of, place_in_output
 from foregsyte_kaggle.transfer.lineage import LedgerCopy, descends, read_copy
+from foregsyte_kaggle.transfer.reading import CHOOSE, attaching, read_one, reading
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    pass
 
 __all__ = [
     "Earlier",
@@ -28,13 +29,10 @@ __all__ = [
     "check_resume",
     "find_earlier",
     "ledger_named",
-    "read_one",
 ]
 
 #: As ``bootstrap`` takes it; of the booleans False.
 Resume: TypeAlias = str | os.PathLike[str] | bool
-
-CHOOSE = 'resume="owner/notebook", the path of one of them, or resume=False for a new ledger'
 
 
 @dataclass(frozen=True)
@@ -94,14 +92,19 @@ def find_earlier(resume: Resume, own: Database | None, file: Path) -> Earlier | 
     """
     if isinstance(resume, bool):
         return None
+    place = place_in_output(file.parents[1])
     has_jobs = own is not None and _has_jobs(own)
     if resume == "auto":
-        if has_jobs or input_root() is None:
+        if input_root() is None:
+            return None
+        attached = attached_ledgers(place)
+        if own is not None and has_jobs:
+            _say_what_is_passed_over(own, attached)
             return None
         # What has no jobs says nothing of where to go on.
-        chosen = _choose(attached_ledgers(), "attached", with_jobs=True)
+        chosen = _choose(attached, "attached", with_jobs=True)
     else:
-        named = [path for path in _named(str(os.fspath(resume))) if path != file]
+        named = [path for path in _named(str(os.fspath(resume)), place) if path != file]
         if not named:
             return None
         chosen = _choose(named, f"that resume={os.fspath(resume)!r} may mean", with_jobs=False)
@@ -127,16 +130,32 @@ def _has_jobs(database: Database) -> bool:
     return schema.current_revision(database) is not None and ledger_has_jobs(database)
 
 
-def _named(resume: str) -> list[Path]:
+def _say_what_is_passed_over(own: Database, attached: Sequence[Path]) -> None:
+    """Tell of attached ledgers that this one does not continue, so that nobody waits for their jobs."""
+    with own.reading() as cursor:
+        known = {row[0] for row in cursor.execute("SELECT session_id FROM ledger_info").fetchall()}
+    for path in attached:
+        try:
+            copy = read_one(path)
+        except (LedgerError, WorkspaceError):  # damaged, or open here: it is not asked for
+            continue
+        if copy is not None and copy.total and copy.head is not None and copy.head not in known:
+            say(
+                f"{copy} is attached and not continued, since this workspace has jobs already; "
+                "bootstrap another directory, or unite both with merge_ledgers([...])"
+            )
+
+
+def _named(resume: str, place: Path = TOP) -> list[Path]:
     """Return the ledgers that a text may mean: by the name of an attached input, or by a path."""
     name = parse_handle(resume)
     inputs = best_fits(name, attached_inputs()) if name else []
     here = Path(place_today(os.path.abspath(os.path.expanduser(resume))))
-    ledgers = map(ledger_of, [*(one.folder for one in inputs), here])
+    ledgers = (ledger_of(one, place) for one in [*(one.folder for one in inputs), here])
     found = dict.fromkeys(path.resolve() for path in ledgers if path is not None)
     if found:
         return list(found)
-    attached = ", ".join(map(str, attached_ledgers())) or "none"
+    attached = ", ".join(map(str, attached_ledgers(place))) or "none"
     raise InvalidArgumentError(
         f"there is no ledger {resume!r}, neither of that name among the inputs nor at that path. "
         f"Attached ledgers: {attached}. Attach the notebook's output (Add Input, Notebook Outputs), or "
@@ -166,19 +185,15 @@ def ledger_named(path: str | os.PathLike[str]) -> Path:
     return found[0]
 
 
-def read_one(ledger: Path) -> LedgerCopy | None:
-    """Return what a ledger file says about itself; None if it is no ledger."""
-    with _reading([ledger]) as (_, copies):
-        return copies[0] if copies else None
-
-
 def _choose(paths: Sequence[Path], which: str, *, with_jobs: bool) -> Earlier | None:
     """Return the one that goes on where the others stopped."""
     if not paths:
         return None
-    with _reading(paths) as (connection, copies):
+    with reading(paths) as (connection, copies):
         wanted = [copy for copy in copies if copy.total or not with_jobs]
         if not wanted:
+            for copy in copies:
+                say(f"{copy} is {which}, and not continued")
             return None
         # One without an id is from a revision that had none, and is taken for a ledger of its own.
         ledgers = {copy.ledger_id or copy.path for copy in wanted}
@@ -206,7 +221,7 @@ def _listed(copies: Sequence[LedgerCopy]) -> str:
 
 
 def _check_continued(own: Database, ledger: Path) -> None:
-    with own.exclusive() as connection, _attaching(connection, ledger, "earlier") as theirs:
+    with own.exclusive() as connection, attaching(connection, ledger, "earlier") as theirs:
         name = str(connection.execute("SELECT current_database()").fetchall()[0][0])
         quoted = '"' + name.replace('"', '""') + '"'
         mine = read_copy(connection, quoted, own.path or Path("memory"))
@@ -218,37 +233,3 @@ def _check_continued(own: Database, ledger: Path) -> None:
             "bootstrap another directory, or move this ledger away; to unite both, call "
             "merge_ledgers([...])."
         )
-
-
-@contextmanager
-def _reading(paths: Sequence[Path]) -> Iterator[tuple[DuckDBPyConnection, list[LedgerCopy]]]:
-    """Open ledgers side by side, to read only, in a database in memory."""
-    memory = Database(None)
-    try:
-        with memory.exclusive() as connection, ExitStack() as attached:
-            found = [
-                attached.enter_context(_attaching(connection, path, f"copy_{number}"))
-                for number, path in enumerate(paths)
-            ]
-            yield connection, [copy for copy in found if copy is not None]
-    finally:
-        memory.close()
-
-
-@contextmanager
-def _attaching(
-    connection: DuckDBPyConnection, path: Path, catalog: str
-) -> Iterator[LedgerCopy | None]:
-    if is_open(path):
-        raise WorkspaceError(
-            f"the ledger {path} is open in this process; close its workspace first (workspace.close())"
-        )
-    literal = str(path).replace("'", "''")
-    with translated(path, "open"):
-        connection.execute(f"ATTACH '{literal}' AS {catalog} (READ_ONLY)")
-    try:
-        with translated(path, "read"):
-            copy = read_copy(connection, catalog, path)
-        yield copy
-    finally:
-        connection.execute(f"DETACH {catalog}")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foregsyte_kaggle.dataframes import to_arrow, to_dataframe
+
 if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
@@ -36,9 +38,11 @@ def find_differences(
         return f"{which.format(theirs, own)} AS kept, {which.format(own, theirs)} AS other"
 
     both = f"united JOIN {catalog}.main.jobs AS theirs USING (job_id) JOIN main.jobs AS own USING (job_id)"
-    frame: pd.DataFrame = connection.sql(
+    found = to_arrow(
+        connection,
         f"""
-        SELECT job_id::VARCHAR AS job_id, jobs.pipeline_id, jobs.source, jobs.input_path, what, kept, other
+        SELECT job_id::VARCHAR AS job_id, jobs.pipeline_id, jobs.source, jobs.input_path, what, kept, other,
+               $ledger::VARCHAR AS ledger
         FROM (
             SELECT job_id, 'results' AS what,
                    CASE WHEN wins THEN tried ELSE own_tried END AS kept,
@@ -49,6 +53,7 @@ def find_differences(
             UNION ALL SELECT job_id, 'input_size', {kept_and_other("input_size")} FROM {both}
             WHERE theirs.input_size <> own.input_size
         ) JOIN main.jobs AS jobs USING (job_id) ORDER BY jobs.pipeline_id, jobs.source, jobs.input_path, job_id, what
-        """
-    ).df()
-    return frame.assign(ledger=str(ledger))
+        """,
+        {"ledger": str(ledger)},
+    )
+    return to_dataframe(found)

@@ -19,8 +19,9 @@ from foregsyte_kaggle.errors import (
 from foregsyte_kaggle.ledger import compare_jobs, unite_jobs
 from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.transfer.attached import earlier_outputs
-from foregsyte_kaggle.transfer.choosing import ledger_named, read_one
+from foregsyte_kaggle.transfer.choosing import ledger_named
 from foregsyte_kaggle.transfer.differences import COLUMNS, find_differences
+from foregsyte_kaggle.transfer.reading import read_one
 from foregsyte_kaggle.transfer.records import Source, add_records, check_sources
 from foregsyte_kaggle.transfer.result_tables import merged_tables
 from foregsyte_kaggle.transfer.resuming import staged_copy
@@ -109,7 +110,8 @@ def merge_ledgers(
     InvalidArgumentError
         If there is no ledger at a path.
     LedgerError
-        If one cannot be read; nothing is changed then.
+        If one cannot be read; nothing is changed then. If there is no room for the output files of one
+        beside what is kept free (500 MB on Kaggle); it is not merged then, those before it are.
     SourceError
         If two ledgers know the same source name with different owners or kinds; nothing is changed then.
     WorkspaceError
@@ -198,16 +200,16 @@ class _Part:
 
 
 def _merge(connection: DuckDBPyConnection, workspace: Workspace, one: _Staged) -> _Part:
-    """Unite one ledger: columns, then files, then all rows in one transaction."""
+    """Unite one ledger: files, then columns, then all rows in one transaction."""
     compare_jobs(connection, CATALOG)
+    wanted, unwanted = find_files(connection, CATALOG)
+    copied, missing = copy_files(wanted, one.outputs, workspace.outputs, one.ledger)
     tables = merged_tables(connection, CATALOG)
     for table in tables:
         table.widen()
     differences = find_differences(
         connection, CATALOG, [table.differing() for table in tables], one.ledger
     )
-    wanted, unwanted = find_files(connection, CATALOG)
-    copied, missing = copy_files(wanted, one.outputs, workspace.outputs)
     with workspace.database.transaction():
         united = unite_jobs(connection, CATALOG)
         for table in tables:

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["MergedTable", "merged_tables"]
 
+#: In the place of a table that is not there, since none of the pipeline's jobs returned anything.
+NO_ROWS = f"(SELECT NULL::UUID AS {JOB_COLUMN} WHERE false)"
+
 
 class MergedTable:
-    """One pipeline's results on both sides.
+    """One pipeline's results on both sides, of which the other may have no table.
 
     Parameters
     ----------
@@ -36,8 +39,9 @@ class MergedTable:
         self._connection = connection
         self._pipeline = pipeline_id
         self._own = table_name(pipeline_id)
-        self._theirs = f"{catalog}.{table_name(pipeline_id)}"
-        self._columns = _columns_of(connection, catalog, pipeline_id)
+        found = _columns_of(connection, catalog, pipeline_id)
+        self._theirs = f"{catalog}.{table_name(pipeline_id)}" if found else NO_ROWS
+        self._columns = {name: kind for name, kind in found.items() if name != JOB_COLUMN}
 
     def widen(self) -> None:
         """Make this ledger's table hold the other's columns, by the rules for rows that come in."""
@@ -67,7 +71,7 @@ class MergedTable:
             f"INSERT INTO {self._own} ({', '.join(names)}) SELECT {', '.join(values)}"
             f" FROM {self._theirs} AS theirs WHERE {JOB_COLUMN} IN"
             " (SELECT job_id FROM united WHERE brings_rows AND pipeline_id = $pipeline_id)"
-            " ORDER BY rowid",
+            f"{'' if self._theirs == NO_ROWS else ' ORDER BY rowid'}",
             {"pipeline_id": self._pipeline},
         ).fetchall()
 
@@ -141,23 +145,28 @@ class MergedTable:
 
 
 def merged_tables(connection: DuckDBPyConnection, catalog: str) -> list[MergedTable]:
-    """Return the result tables of the attached ledger."""
+    """Return the result tables of the attached ledger, and those here of pipelines that it has jobs of.
+
+    Call it after ``compare_jobs``.
+    """
     found = connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = $catalog"
-        " AND schema_name = 'results' AND regexp_full_match(table_name, '[a-z][a-z0-9_]*')"
-        " ORDER BY table_name",
+        "SELECT DISTINCT table_name FROM duckdb_tables() WHERE schema_name = 'results'"
+        " AND regexp_full_match(table_name, '[a-z][a-z0-9_]*') AND (database_name = $catalog"
+        " OR (database_name = current_database()"
+        " AND table_name IN (SELECT pipeline_id FROM united))) ORDER BY table_name",
         {"catalog": catalog},
     ).fetchall()
     return [MergedTable(connection, catalog, name) for (name,) in found]
 
 
 def _columns_of(connection: DuckDBPyConnection, catalog: str, pipeline_id: str) -> dict[str, str]:
+    """Return the columns of a result table with their types; empty where there is no table."""
     rows = connection.execute(
         "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = $catalog"
         " AND schema_name = 'results' AND table_name = $name ORDER BY column_index",
         {"catalog": catalog, "name": pipeline_id},
     ).fetchall()
-    return {name: kind for name, kind in rows if name != JOB_COLUMN}
+    return dict(rows)
 
 
 def _packed(table: str, values: Sequence[str]) -> str:

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.errors import LedgerError
-from foregsyte_kaggle.packed import UNREADABLE, Archives, split_packed
+from foregsyte_kaggle.packed import Archives, split_packed
 from foregsyte_kaggle.transfer.attached import locate
-from foregsyte_kaggle.transfer.output_files import copy_file, unpack_file
+from foregsyte_kaggle.transfer.output_files import Output, copy_outputs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -51,9 +50,16 @@ def find_files(connection: DuckDBPyConnection, catalog: str) -> tuple[dict[str, 
 
 
 def copy_files(
-    wanted: Mapping[str, str], folders: Sequence[Path], target: Path
+    wanted: Mapping[str, str], folders: Sequence[Path], target: Path, ledger: Path
 ) -> tuple[int, list[str]]:
     """Copy what ``find_files`` found from the first of the folders that has it.
+
+    Parameters
+    ----------
+    target
+        The folder of outputs here.
+    ledger
+        The other ledger's file, which an error names.
 
     Returns
     -------
@@ -63,24 +69,21 @@ def copy_files(
     Raises
     ------
     LedgerError
-        If one cannot be written.
+        If there is no room for all of them, or one cannot be written; none is copied then.
     """
-    missing = []
+    found, missing = {}, []
     with Archives() as archives:
         for path, recorded in wanted.items():
-            found, member = locate(recorded, folders, archives), split_packed(recorded)[1]
-            try:
-                if found is None:
-                    missing.append(f"data/outputs/{path}")
-                elif member is None:
-                    copy_file(found, target / path)
-                else:
-                    unpack_file(archives, found, member, target / path)
-            except OSError as error:
-                raise LedgerError(
-                    f"the output file {found} cannot be copied to {target / path}: {error.strerror or error}. "
-                    "Its ledger was not merged; free some room and merge again."
-                ) from error
-            except UNREADABLE:  # a damaged archive, which merging again would not mend
-                missing.append(f"data/outputs/{path}")
-    return len(wanted) - len(missing), missing
+            place = locate(recorded, folders, archives)
+            if place is None:
+                missing.append(target / path)
+            else:
+                found[target / path] = Output(place, split_packed(recorded)[1])
+        missing += copy_outputs(
+            found,
+            archives,
+            target,
+            f"{ledger} was not merged; free some room and merge again.",
+        )
+    names = [f"data/outputs/{path.relative_to(target).as_posix()}" for path in missing]
+    return len(wanted) - len(missing), sorted(names)

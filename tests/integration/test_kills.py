@@ -19,6 +19,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from tests.mounts import require_mount, small_disk
+
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
@@ -382,23 +384,14 @@ print("then:", run, flush=True)
 
 
 @pytest.fixture
-def small_disk(folder: Path) -> Iterator[int]:
+def room_left(folder: Path) -> Iterator[int]:
     """A disk of 128 MiB, 112 of them taken, under ``workspace``."""
     Path("workspace").mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", "workspace"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {made.stderr.strip()}")
-    try:
+    require_mount()
+    with small_disk(Path("workspace"), megabytes=128):
         with Path("workspace/ballast").open("wb") as ballast:
             ballast.write(bytes(112 * 2**20))
         yield 0
-    finally:
-        subprocess.run(["umount", "--lazy", "workspace"], check=True)
 
 
 def check_full(way: str, room: int, executor: str) -> None:
@@ -430,8 +423,8 @@ def check_full(way: str, room: int, executor: str) -> None:
         ).fetchall() == [(400, 400, 100_000)]
 
 
-def test_full_disk_is_a_clear_error_and_the_run_goes_on_after_room_is_made(small_disk: int) -> None:
-    check_full("disk", small_disk, "threads")
+def test_full_disk_is_a_clear_error_and_the_run_goes_on_after_room_is_made(room_left: int) -> None:
+    check_full("disk", room_left, "threads")
 
 
 @pytest.mark.usefixtures("folder")

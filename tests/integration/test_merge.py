@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 import foregsyte_kaggle as fk
 from foregsyte_kaggle.packed import split_packed, unpacked
+from foregsyte_kaggle.results.tables import result_columns
 from foregsyte_kaggle.testing import memory_workspace as in_memory
 from foregsyte_kaggle.transfer import copy_ledger, find_output
 
@@ -121,6 +122,8 @@ def test_a_job_that_both_completed_is_the_later_one_with_its_rows_and_files(
     ]
     assert texts == ["later", "xx"]
     assert jobs.attempts["00.txt"] == 2
+    kinds = merged.differences.dtypes
+    assert set(kinds) == {fk.jobs_frame().input_path.dtype}, "the text of all frames"
     differences = merged.differences.groupby("input_path").what.apply(set).to_dict()
     assert differences == {
         "00.txt": {"results", "code"},
@@ -155,6 +158,23 @@ def test_files_of_the_losing_try_that_the_winner_did_not_write_are_removed(
     fk.merge_ledgers([late])
     names = [path.name.split("-")[-1] for path in workspace.outputs.rglob("*.txt")]
     assert names == ["other.txt"]
+
+
+def test_a_later_try_that_returned_nothing_takes_the_rows_of_the_earlier_one_away(
+    tmp_path: Path, clips: Path
+) -> None:
+    fk.pipeline("count_letters")(lambda _path: {"n": 1})
+    early = work(tmp_path / "early", clips, limit=2)
+    fk.pipeline("count_letters")(lambda _path: None)
+    late = work(tmp_path / "late", clips, limit=1)
+    for number, order in enumerate(([early], [late]), start=1):
+        fk.bootstrap(tmp_path / f"whole-{number}", resume=False)
+        fk.merge_ledgers(order)
+        merged = fk.merge_ledgers([late if order == [early] else early])
+        assert fk.results_frame("count_letters").input_path.tolist() == ["01.txt"]
+        assert fk.sql("SELECT count(*) AS rows FROM results.count_letters").rows.tolist() == [1]
+        what = merged.differences.query("what == 'results'").input_path.tolist()
+        assert what == ["00.txt"]
 
 
 # Files in archives
@@ -491,7 +511,10 @@ def test_a_kill_in_the_middle_merges_a_ledger_whole_or_not_at_all(
     parts = [work(tmp_path / f"part-{k}", clips, shard=(k, 2)) for k in (1, 2)]
     whole = tmp_path / "whole"
     run_python(KILLED, moment, str(whole), *map(str, parts), status=-signal.SIGKILL)
+    half_written = whole / "data" / "outputs" / ".partial"
+    assert half_written.exists() is (moment == "files")
     fk.bootstrap(whole)
+    assert not half_written.exists(), "its room is free again"
     assert len(fk.jobs_frame()) == 0
     assert len(fk.attempts_frame()) == 0
     assert fk.merge_ledgers(parts).added == 12
@@ -537,9 +560,10 @@ def ledger_of(
             for row in rows:
                 for name, value in row.items():
                     kinds.setdefault(name, set()).add(kind_of(value))
-        with workspace.database.exclusive() as connection:
-            columns = [ColumnChange(name, one_kind(found)) for name, found in sorted(kinds.items())]
-            tables.change_columns(connection, "tried", columns)
+        columns = [ColumnChange(name, one_kind(found)) for name, found in sorted(kinds.items())]
+        if any(rows for *_, rows in made):  # as where no job returned anything
+            with workspace.database.exclusive() as connection:
+                tables.change_columns(connection, "tried", columns)
         with workspace.database.transaction() as connection:
             for number, (job, status, minute, attempt, rows) in enumerate(made, start=1):
                 finish = (
@@ -590,13 +614,15 @@ def state(workspace: fk.Workspace) -> dict[str, Any]:
     """Return what a merged ledger says, whatever the types of its columns and its numbers."""
     jobs = fk.sql("SELECT * EXCLUDE (position) FROM jobs ORDER BY job_id", workspace=workspace)
     tries = fk.sql("SELECT * FROM job_attempts ORDER BY attempt_id", workspace=workspace)
-    rows = fk.sql(
-        "SELECT job_id::VARCHAR AS id, to_json(tried)::VARCHAR AS row FROM results.tried"
-        " SEMI JOIN (SELECT job_id FROM jobs WHERE status = 'completed') USING (job_id)",
-        workspace=workspace,
-    )
+    with workspace.database.reading() as cursor:
+        rows = []
+        if result_columns(cursor, "tried"):
+            rows = cursor.execute(
+                "SELECT job_id::VARCHAR, to_json(tried)::VARCHAR FROM results.tried"
+                " SEMI JOIN (SELECT job_id FROM jobs WHERE status = 'completed') USING (job_id)"
+            ).fetchall()
     normal = []
-    for job, text in zip(rows.id, rows.row, strict=True):
+    for job, text in rows:
         row = {k: v for k, v in json.loads(text).items() if v is not None and k != "job_id"}
         normal.append((job, json.dumps({k: normalized(v) for k, v in row.items()}, sort_keys=True)))
     return {
@@ -622,9 +648,16 @@ def completed(job: int, **row: Any) -> list[tuple[Any, ...]]:
     return [(JOBS[job], "completed", 0, 1, [row])]
 
 
+def returned_nothing(job: int, minute: int) -> list[tuple[Any, ...]]:
+    return [(JOBS[job], "completed", minute, 1, [])]
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @example([completed(0, B=[]), completed(1, B=7), completed(2, B="7")], random.Random(0))
 @example([completed(0, B=[]), completed(1, B=[1]), completed(2, B=None)], random.Random(0))
+@example([completed(0, a=1), returned_nothing(0, 1)], random.Random(1))
+@example([returned_nothing(0, 0), returned_nothing(1, 0)], random.Random(0))
 @given(st.lists(TRIES, min_size=2, max_size=3), st.randoms(use_true_random=False))
 @settings(
     max_examples=12,

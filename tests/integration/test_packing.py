@@ -15,6 +15,7 @@ import pytest
 import foregsyte_kaggle as fk
 from foregsyte_kaggle import packing
 from foregsyte_kaggle.packed import output_size, split_packed, unpacked
+from foregsyte_kaggle.surroundings import room
 from foregsyte_kaggle.transfer import find_output
 from foregsyte_kaggle.widgets.details import load_details
 from foregsyte_kaggle.workspace import Workspace
@@ -226,10 +227,10 @@ def test_without_room_nothing_is_begun(
 ) -> None:
     add_outputs()
     before = loose(workspace)
-    monkeypatch.setattr(packing, "disk_space", lambda _folder: (10_000, 10_000))
+    monkeypatch.setattr(room, "disk_space", lambda _folder: (10_000, 10_000))
     with pytest.raises(fk.WorkspaceError, match=r"no room for the archive .* are free"):
         fk.pack_outputs()
-    monkeypatch.setattr(packing, "disk_space", lambda _folder: (400_000_000, 10**10))
+    monkeypatch.setattr(room, "disk_space", lambda _folder: (400_000_000, 10**10))
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     with pytest.raises(fk.WorkspaceError, match=r"beside the 500\.0 MB that are kept free"):
         fk.pack_outputs()

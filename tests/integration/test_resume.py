@@ -95,6 +95,8 @@ def test_the_next_version_goes_on_where_the_last_one_stopped(
     assert capsys.readouterr().out == (
         f"foregsyte: continued from {mount}/data/foregsyte.duckdb in {workspace.ledger_path}: "
         "2 of 6 jobs are completed, left are 4 pending\n"
+        f"foregsyte: 2 output files stay in {mount}/data/outputs; attach that to the versions after this "
+        "one too, or copy all into this one: bootstrap(outputs='copy')\n"
     )
     assert fk.register_jobs(tmp_path / "clips", "resumed_notes").added == 0
     run = fk.run_jobs("resumed_notes", executor="inline", progress=False)
@@ -148,6 +150,121 @@ def test_output_files_of_all_versions_are_found(tmp_path: Path, mounts: Path, ou
     assert len(here) == (6 if outputs == "copy" else 2)
     assert find_output(workspace, "data/outputs/../../secret") is None
     assert find_output(workspace, "data/outputs/resumed_notes/none.txt") is None
+
+
+def test_a_notebook_that_attaches_its_own_last_version_has_all_files_if_they_are_copied(
+    tmp_path: Path, mounts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 2, 3):
+        shutil.rmtree(mounts / "notebooks", ignore_errors=True)
+        if number > 1:
+            attach(tmp_path / str(number - 1), mounts, "notebooks/me/same")
+        workspace = work(tmp_path / str(number), limit=2, outputs="copy")
+        assert len(list(workspace.outputs.rglob("*.txt"))) == 2 * number
+    said = capsys.readouterr().out
+    assert "output file" not in said
+
+
+def test_files_that_no_attached_version_has_any_more_are_counted_aloud(
+    tmp_path: Path, mounts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 2):
+        work(tmp_path / str(number), limit=2)
+        shutil.rmtree(mounts / "notebooks", ignore_errors=True)
+        attach(tmp_path / str(number), mounts, "notebooks/me/same")
+    capsys.readouterr()
+    workspace = fk.bootstrap(tmp_path / "3")
+    said = capsys.readouterr().out
+    assert "2 output files of completed jobs are in no attached output" in said
+    assert f"2 output files stay in {mounts}/notebooks/me/same/data/outputs" in said
+    paths = fk.jobs_frame(status="completed").output_path
+    assert sum(find_output(workspace, path) is None for path in paths) == 2
+
+
+def test_files_can_be_copied_later_and_what_is_here_stays(
+    tmp_path: Path, mounts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work(tmp_path / "one", limit=3)
+    attach(tmp_path / "one", mounts, "first")
+    workspace = fk.bootstrap(tmp_path / "two")
+    fk.run_jobs("resumed_notes", executor="inline", progress=False, limit=1)
+    assert len(list(workspace.outputs.rglob("*.txt"))) == 1
+    (own,) = workspace.outputs.rglob("*.txt")
+    own.write_text("of this version")
+    capsys.readouterr()
+    assert fk.bootstrap(tmp_path / "two", outputs="copy") is workspace
+    assert len(list(workspace.outputs.rglob("*.txt"))) == 4
+    assert own.read_text() == "of this version"
+    assert "3 output files copied" in capsys.readouterr().out
+    fk.bootstrap(tmp_path / "two", outputs="copy")
+    assert capsys.readouterr().out == ""
+    workspace.close()
+    shutil.rmtree(mounts / "first")
+    again = fk.bootstrap(tmp_path / "two", outputs="copy")
+    assert all(find_output(again, path) for path in fk.jobs_frame(status="completed").output_path)
+
+
+def test_a_ledger_in_a_folder_of_the_output_is_found_by_a_workspace_in_the_same_folder(
+    tmp_path: Path, mounts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        working = tmp_path / f"version-{number}"
+        working.mkdir()
+        monkeypatch.chdir(working)
+        workspace = fk.bootstrap("deep/run")
+        fk.register_jobs(tmp_path / "clips", "resumed_notes")
+        assert completed(workspace) == 2 * (number - 1)
+        fk.run_jobs("resumed_notes", executor="inline", limit=2, progress=False)
+        workspace.close()
+        shutil.rmtree(mounts / "notebooks", ignore_errors=True)
+        attach(working, mounts, "notebooks/me/same")
+    assert completed(fk.bootstrap("../version-3/deep/run", resume=False)) == 0
+    monkeypatch.chdir(tmp_path / "version-3")
+    assert completed(fk.bootstrap("deep/run", resume="me/same")) == 4
+
+
+def test_an_attached_ledger_that_is_not_continued_is_said(
+    tmp_path: Path, mounts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work(tmp_path / "one", limit=6)
+    work(tmp_path / "two", limit=0)
+    mount = attach(tmp_path / "one", mounts, "notebooks/me/first")
+    for _ in ("closed", "open"):
+        capsys.readouterr()
+        fk.bootstrap(tmp_path / "two")
+        said = capsys.readouterr().out
+        assert f"{mount}/data/foregsyte.duckdb (jobs: 6 completed; last change" in said
+        assert "attached and not continued, since this workspace has jobs already" in said
+    # One that this workspace came from is nothing to tell.
+    fk.bootstrap(tmp_path / "three").close()
+    capsys.readouterr()
+    fk.bootstrap(tmp_path / "three")
+    assert "not continued" not in capsys.readouterr().out
+
+
+def test_an_attached_ledger_without_jobs_is_said(
+    tmp_path: Path, mounts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fk.bootstrap(tmp_path / "one").close()
+    mount = attach(tmp_path / "one", mounts, "first")
+    fk.bootstrap(tmp_path / "two")
+    assert f"{mount}/data/foregsyte.duckdb (jobs: none; last" in capsys.readouterr().out
+
+
+def test_a_damaged_ledger_among_the_inputs_is_an_error_that_a_name_solves(
+    tmp_path: Path, mounts: Path
+) -> None:
+    work(tmp_path / "one", limit=2)
+    attach(tmp_path / "one", mounts, "notebooks/me/first")
+    strange = mounts / "datasets" / "me" / "strange"
+    strange.mkdir(parents=True)
+    (strange / "foregsyte.duckdb").write_text("no ledger")
+    with pytest.raises(
+        fk.LedgerError,
+        match=r"strange.*not a DuckDB file. It is among the inputs: detach it, or say.*resume=",
+    ):
+        fk.bootstrap(tmp_path / "two")
+    assert completed(fk.bootstrap(tmp_path / "two", resume="me/first")) == 2
 
 
 @pytest.mark.parametrize("name", [None, "all.zip"])

@@ -1,7 +1,11 @@
-"""Kaggle, played with plain folders: read-only inputs in either layout, and a working folder for each version."""
+"""Kaggle, played: read-only inputs in either layout, and a small disk of its own as each version's working folder.
+
+Without the right to mount, both are plain folders.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -12,27 +16,31 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.mounts import may_mount, miss, read_only, small_disk
+
 ROOT = Path(__file__).parents[2]
 PLAYER = Path(__file__).with_name("play_version.py")
+LEDGER = "data/foregsyte.duckdb"
+#: In place of Kaggle's 20 GB; a run leaves 500 MB of it free.
+DISK_MEGABYTES = 640
 
 
 @dataclass
 class Version:
-    """A version of a notebook: its working folder, and how its process ended."""
+    """A version of a notebook: the output that was kept of it, and how its process ended."""
 
     folder: Path
     status: int | None = None
-    said: str = ""
 
     @property
     def ledger(self) -> Path:
         """The ledger that it left."""
-        return self.folder / "data" / "foregsyte.duckdb"
+        return self.folder / LEDGER
 
     @property
     def page(self) -> str:
@@ -53,15 +61,22 @@ class Kaggle:
     ----------
     folder
         Where all of it is.
+    may_mount
+        Whether its folders are mounts, and not plain.
     """
 
     folder: Path
-    attached: dict[Path, Path] = field(default_factory=dict)
+    may_mount: bool
 
     @property
     def inputs(self) -> Path:
         """What stands in for ``/kaggle/input``."""
         return self.folder / "input"
+
+    @property
+    def working(self) -> Path:
+        """What stands in for ``/kaggle/working``; there while a version is played."""
+        return self.folder / "working"
 
     def attach(self, layout: str, handles: dict[str, Path]) -> None:
         """Attach these inputs and no others, as ``datasets/owner/slug`` or ``notebooks/owner/slug``."""
@@ -78,44 +93,58 @@ class Kaggle:
         self,
         cells: list[str],
         *,
-        kill_when: Callable[[Version], bool] | None = None,
+        limit_seconds: float | None = None,
+        ripe: Callable[[Path], bool] = lambda _ledger: True,
         **variables: str,
     ) -> Version:
-        """Save & Run All: a new working folder, the cells, the page; the inputs stay as they are.
+        """Save & Run All: a new working folder, the cells, the page; what it leaves is kept.
 
         Parameters
         ----------
-        kill_when
-            Asked all the time; the whole session is killed once it says so.
+        limit_seconds
+            So long after its start the whole session is killed.
+        ripe
+            Asked with the path of its ledger from then on: the limit is later on a machine so slow that the
+            session has not come as far as this wants.
         variables
             Set for the session.
         """
         version = Version(self.folder / f"version-{uuid.uuid4().hex[:8]}")
-        version.folder.mkdir(parents=True)
-        write_notebook(version.folder / "__notebook__.ipynb", cells)
         environ = self._environ(variables)
+        log = self.folder / f"{version.folder.name}.log"
         before = contents(self.inputs)
-        with open(self.folder / f"{version.folder.name}.log", "w+", encoding="utf-8") as log:
-            player = subprocess.Popen(
-                [sys.executable, str(PLAYER)],
-                cwd=version.folder,
-                env=environ,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        with self._mounted():
+            write_notebook(self.working / "__notebook__.ipynb", cells)
+            with log.open("w", encoding="utf-8") as said:
+                player = subprocess.Popen(
+                    [sys.executable, str(PLAYER)],
+                    cwd=self.working,
+                    env=environ,
+                    stdout=said,
+                    stderr=subprocess.STDOUT,
+                )
+            limit = time.monotonic() + (float("inf") if limit_seconds is None else limit_seconds)
+            ledger = self.working / LEDGER
             try:
-                while player.poll() is None:
-                    if kill_when is not None and kill_when(version):
-                        break
+                while player.poll() is None and not (time.monotonic() > limit and ripe(ledger)):
                     time.sleep(0.05)
             finally:
                 kill_session(environ["PLAYED_SESSION"])
-            version.status = player.wait(timeout=30)
-            log.seek(0)
-            version.said = log.read()
-        print(version.said)
+                version.status = player.wait(timeout=30)
+                shutil.copytree(self.working, version.folder)
+        print(log.read_text(encoding="utf-8"))
         assert contents(self.inputs) == before, "a session wrote among its inputs"
         return version
+
+    @contextlib.contextmanager
+    def _mounted(self) -> Iterator[None]:
+        self.working.mkdir()
+        with contextlib.ExitStack() as mounts:
+            mounts.callback(shutil.rmtree, self.working)
+            if self.may_mount:
+                mounts.enter_context(read_only(self.inputs))
+                mounts.enter_context(small_disk(self.working, DISK_MEGABYTES))
+            yield
 
     def _environ(self, variables: dict[str, str]) -> dict[str, str]:
         path = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
@@ -127,7 +156,8 @@ class Kaggle:
             "IPYTHONDIR": str(self.folder / "ipython"),
             "JUPYTER_RUNTIME_DIR": str(self.folder / "runtime"),
         }
-        kept = {name: value for name, value in os.environ.items() if name[:7] != "KAGGLE_"}
+        told = ("KAGGLE_", "FOREGSYTE_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(told)}
         return {**kept, **played, **variables}
 
 
@@ -156,12 +186,19 @@ def kill_session(token: str) -> None:
     The kernel and its workers are in process groups of their own, so they are told by their environment.
     """
     mine = f"PLAYED_SESSION={token}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mine in (process / "environ").read_bytes().split(b"\0"):
+    while found := [process for process in Path("/proc").glob("[0-9]*") if is_told(process, mine)]:
+        for process in found:
+            with contextlib.suppress(ProcessLookupError):  # ended meanwhile
                 os.kill(int(process.name), signal.SIGKILL)
-        except OSError:  # ended meanwhile, or somebody else's
-            continue
+        time.sleep(0.01)
+
+
+def is_told(process: Path, variable: bytes) -> bool:
+    """Return whether a process, by its folder in ``/proc``, lives and has this in its environment."""
+    try:
+        return variable in (process / "environ").read_bytes().split(b"\0")
+    except OSError:  # ended meanwhile, or somebody else's
+        return False
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
@@ -182,7 +219,7 @@ def make_writable(folder: Path) -> None:
 def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kaggle]:
     """One Kaggle for the tests of a module, since each version takes seconds."""
     if importlib.util.find_spec("papermill") is None:
-        pytest.skip("a version is played by papermill, of the extra `test`")
-    made = Kaggle(tmp_path_factory.mktemp("kaggle"))
+        miss("a version is played by papermill, of the extra `test`")
+    made = Kaggle(tmp_path_factory.mktemp("kaggle"), may_mount())
     yield made
     make_writable(made.inputs)

@@ -13,11 +13,14 @@ import pytest
 
 import foregsyte_kaggle as fk
 from tests.conftest import read_persisted
-from tests.kaggle.conftest import Kaggle, Version
+from tests.kaggle.conftest import DISK_MEGABYTES, Kaggle, Version
+from tests.mounts import require_mount
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 NUMBER = 12
+#: Of a file of each job, where all of them are more than the disk may hold.
+SIZE = 24_000_000
 CLIPS = {f"{number:02}.txt" for number in range(NUMBER)}
 #: The notebook, the same in every version. Inputs from number ``QUICK`` on never end.
 CELLS = [
@@ -28,8 +31,8 @@ def measure(path, job):
         calls.write(path.name + "\\n")
     while int(path.stem) >= int(os.environ["QUICK"]):
         time.sleep(0.05)
-    time.sleep(0.05)
-    job.output_path("size.txt").write_text(str(path.stat().st_size))
+    time.sleep(float(os.environ["PAUSE"]))
+    job.output_path("size.txt").write_text(str(path.stat().st_size).ljust(int(os.environ["BYTES"])))
     return {"size": path.stat().st_size}""",
     'fk.bootstrap(resume=os.environ.get("RESUME", "auto"))',
     'fk.register_jobs("ann/match-clips", "measure", pattern="*.txt")',
@@ -37,7 +40,8 @@ def measure(path, job):
     """if "SECONDS" in os.environ:
     limit = fk.environment().session_age_seconds + 600 + float(os.environ["SECONDS"])
     os.environ["FOREGSYTE_SESSION_LIMIT"] = str(limit)
-fk.run_jobs("measure", workers=2)""",
+run = fk.run_jobs("measure", workers=2)
+print("ended by", run.ended_by)""",
     "fk.job_table()",
 ]
 layouts = pytest.mark.parametrize("layout", ["old", "new"])
@@ -58,11 +62,14 @@ def attempts(ledger: Path) -> dict[str, int]:
     )
 
 
-def play(kaggle: Kaggle, quick: int, **options: object) -> tuple[Version, list[str]]:
+def play(kaggle: Kaggle, quick: int, size: int = 0, **options: object) -> tuple[Version, list[str]]:
     """Play a version; return it with the names of the inputs that its pipeline was called for."""
     calls = kaggle.folder / "calls"
     calls.write_text("")
-    version = kaggle.play(CELLS, CALLS=str(calls), QUICK=str(quick), **options)  # type: ignore[arg-type]
+    # A run looks at the disk twice a second, so what fills it must take its time.
+    pause = "0.5" if size else "0.05"
+    told = {"CALLS": str(calls), "QUICK": str(quick), "BYTES": str(size), "PAUSE": pause}
+    version = kaggle.play(CELLS, **told, **options)  # type: ignore[arg-type]
     return version, calls.read_text().split()
 
 
@@ -95,15 +102,13 @@ def killed(kaggle: Kaggle, clips: Path, first: Version) -> Version:
     inputs = {"datasets/ann/match-clips": clips, "notebooks/ann/first-run": first.folder}
     kaggle.attach("new", inputs)
 
-    def has_done_more(version: Version) -> bool:
-        if not version.ledger.exists():
-            return False
+    def has_done_more(ledger: Path) -> bool:
         try:
-            return len(completed(version.ledger)) >= 8
-        except (duckdb.Error, subprocess.CalledProcessError):  # copied in the middle of a write
+            return len(completed(ledger)) >= 8
+        except (duckdb.Error, OSError, subprocess.CalledProcessError):  # not there, or half written
             return False
 
-    return play(kaggle, quick=8, kill_when=has_done_more)[0]
+    return play(kaggle, quick=8, limit_seconds=10, ripe=has_done_more)[0]
 
 
 @pytest.fixture(scope="module", params=["old", "new"])
@@ -212,3 +217,29 @@ def test_stranger_s_ledger_is_an_error_that_lists_both_and_a_name_solves_it(
     assert set(called) == CLIPS - completed(first.ledger)
     assert completed(chosen.ledger) == CLIPS
     assert_page_has_the_table(chosen)
+
+
+def test_version_that_fills_its_disk_is_saved_and_the_next_one_goes_on(
+    kaggle: Kaggle, clips: Path
+) -> None:
+    require_mount()
+    kaggle.attach("old", {"datasets/ann/match-clips": clips})
+    full, _ = play(kaggle, quick=NUMBER, size=SIZE)
+    assert full.status == 0
+    json.loads(full.notebook)
+    assert "ended by disk" in full.notebook
+    assert "are kept free" in full.notebook
+    assert_page_has_the_table(full)
+    done = completed(full.ledger)
+    assert done
+    assert done < CLIPS
+    # The reserve, less what two workers had begun and handed out meanwhile, is left to save the version.
+    written = sum(path.stat().st_size for path in full.folder.rglob("*") if path.is_file())
+    assert written < (DISK_MEGABYTES << 20) - 500_000_000 + 4 * SIZE
+    inputs = {"datasets/ann/match-clips": clips, "notebooks/ann/full-run": full.folder}
+    kaggle.attach("new", inputs)
+    after, called = play(kaggle, quick=NUMBER)
+    assert after.status == 0
+    assert set(called) == CLIPS - done
+    assert completed(after.ledger) == CLIPS
+    assert_page_has_the_table(after)

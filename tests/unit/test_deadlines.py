@@ -89,6 +89,63 @@ def test_first_process_that_is_older_than_any_session_is_not_the_session_s(
     assert surroundings.session_age_seconds(proc) == 1000
 
 
+@pytest.mark.parametrize(
+    ("variables", "told", "hours"),
+    [
+        pytest.param({"KAGGLE_IS_COMPETITION_RERUN": "1"}, "12h", 9.5, id="rerun"),
+        pytest.param({"TPU_NAME": "local"}, "12h", 9.5, id="TPU"),
+        pytest.param({}, None, 12.01, id="over its limit"),
+        pytest.param({}, "20h", 13, id="longer limit"),
+    ],
+)
+def test_age_of_a_session_is_known_also_when_its_time_is_nearly_up(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    told: str | None,
+    hours: float,
+) -> None:
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if told:
+        monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", told)
+    proc = write_proc(tmp_path, 100_000, _1=100_000 - hours * 3600, self=99_000)
+    assert surroundings.session_age_seconds(proc) == pytest.approx(hours * 3600, abs=1)
+
+
+def test_age_of_the_kernel_itself_always_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", "8h")
+    proc = write_proc(tmp_path, 1_000_000, _1=10, self=1_000_000 - 9 * 3600)
+    assert surroundings.session_age_seconds(proc) == 9 * 3600
+
+
+def test_limit_of_one_s_own_ends_no_later_than_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setattr(deadlines, "session_age_seconds", lambda: 3 * 3600.0)
+    assert left("2h") == pytest.approx(2 * 3600, abs=5)
+    found = find_deadline("11h30m", None)
+    assert found is not None
+    assert found.seconds_left == pytest.approx(9 * 3600 - 600, abs=5)
+    assert found.reason == (
+        "this session of Kaggle's ends 12 h after its start, of which 10 min are kept for what comes "
+        "after; sooner than the time limit of 11 h 30 min"
+    )
+    assert left("20h", "1h") == pytest.approx(8 * 3600, abs=5)
+    assert find_deadline(None, None) is None
+
+
+def test_reserve_longer_than_what_is_left_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setattr(deadlines, "session_age_seconds", lambda: 60.0)
+    found = find_deadline("auto", "13h")
+    assert found is not None
+    assert found.seconds_left < 0
+    assert found.reason.endswith("the reserve of 13 h is longer than what is left of it")
+
+
 def test_session_whose_age_nobody_tells_began_now(tmp_path: Path) -> None:
     assert surroundings.session_age_seconds(tmp_path) == 0
 

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.unit
         ("90s", 90),
         ("1.5 hours", 5400),
         ("2 Days", 172800),
+        ("500ms", 0.5),
+        ("3 mins 20 secs", 200),
         (dt.timedelta(minutes=3), 180),
     ],
 )
@@ -31,7 +33,24 @@ def test_lengths_of_time_that_are_understood(value: object, seconds: float) -> N
 
 
 @pytest.mark.parametrize(
-    "value", ["", "soon", "8h30", "10 parsecs", "-5s", 0, -1, True, float("nan"), float("inf"), [1]]
+    "value",
+    [
+        "",
+        "soon",
+        "8h30",
+        "10 parsecs",
+        "5 ss",
+        "\u0663h",
+        10**400,
+        "9" * 400 + "h",
+        "-5s",
+        0,
+        -1,
+        True,
+        float("nan"),
+        float("inf"),
+        [1],
+    ],
 )
 def test_anything_else_is_an_error_that_names_the_argument(value: object) -> None:
     with pytest.raises(
@@ -57,13 +76,19 @@ def test_lengths_of_time_are_told_as_people_do(seconds: float, text: str) -> Non
         ("500MB", 500_000_000),
         (" 1.5 GiB ", 1_610_612_736),
         ("2 gb", 2_000_000_000),
+        ("500M", 500_000_000),
+        ("0.5G", 500_000_000),
+        (500e6, 500_000_000),
     ],
 )
 def test_amounts_of_bytes_that_are_understood(value: object, size: int) -> None:
     assert parse_bytes("disk_reserve", value) == size
 
 
-@pytest.mark.parametrize("value", ["", "much", "5", "-1MB", "5 parsecs", -1, 1.5, True, [1], None])
+@pytest.mark.parametrize(
+    "value",
+    ["", "much", "5", "-1MB", "5 parsecs", "9" * 400 + "GB", 10**400, -1, 1.5, True, [1], None],
+)
 def test_no_amount_of_bytes_is_an_error_that_names_the_argument(value: object) -> None:
     with pytest.raises(
         InvalidArgumentError, match=r"disk_reserve=.*expected a whole number of them"
