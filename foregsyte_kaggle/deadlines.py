@@ -1,10 +1,10 @@
-"""When a run must be over: from a time limit of its own, or from what is left of the session."""
+"""When a run must be over: from a time limit of its own and from what is left of the session."""
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from foregsyte_kaggle.quantities import describe_seconds, parse_seconds
 from foregsyte_kaggle.surroundings import is_on_kaggle, session_age_seconds, session_limit_seconds
@@ -45,9 +45,10 @@ def find_deadline(time_limit: Duration | None, reserve: Duration | None) -> Dead
     ----------
     time_limit
         ``"auto"``: the end of a session of Kaggle's, or of one whose limit ``FOREGSYTE_SESSION_LIMIT``
-        tells; no limit elsewhere. Or how long the run may take, from now.
+        tells; no limit elsewhere. Or how long the run may take, from now, where the session does not end
+        before.
     reserve
-        How much of it to keep; 10 minutes of a session by default, else nothing.
+        How much of either to keep; 10 minutes of a session by default, else nothing.
 
     Raises
     ------
@@ -58,17 +59,27 @@ def find_deadline(time_limit: Duration | None, reserve: Duration | None) -> Dead
     kept = None if reserve is None else parse_seconds("reserve", reserve, least=0.0)
     if time_limit is None:
         return None
-    if not (isinstance(time_limit, str) and time_limit.strip().lower() == "auto"):
-        seconds = parse_seconds("time_limit", time_limit)
-        reason = f"the time limit of {describe_seconds(seconds)}"
-        left = seconds - (kept or 0.0)
-    else:
-        if limit is None:
-            return None
-        kept = SESSION_RESERVE if kept is None else kept
-        session = "this session of Kaggle's" if is_on_kaggle() else "this session"
-        reason = f"{session} ends {describe_seconds(limit)} after its start"
-        left = limit - session_age_seconds() - kept
-    if kept:
+    session = None
+    if limit is not None:
+        whose = "this session of Kaggle's" if is_on_kaggle() else "this session"
+        session = _deadline(
+            f"{whose} ends {describe_seconds(limit)} after its start",
+            limit - session_age_seconds(),
+            SESSION_RESERVE if kept is None else kept,
+        )
+    if isinstance(time_limit, str) and time_limit.strip().lower() == "auto":
+        return session
+    seconds = parse_seconds("time_limit", time_limit)
+    name = f"the time limit of {describe_seconds(seconds)}"
+    own = _deadline(name, seconds, kept or 0.0)
+    if session is None or own.at <= session.at:
+        return own
+    return replace(session, reason=f"{session.reason}; sooner than {name}")
+
+
+def _deadline(reason: str, left: float, kept: float) -> Deadline:
+    if kept and kept > left:
+        reason += f", and the reserve of {describe_seconds(kept)} is longer than what is left of it"
+    elif kept:
         reason += f", of which {describe_seconds(kept)} are kept for what comes after"
-    return Deadline(time.monotonic() + left, reason)
+    return Deadline(time.monotonic() + left - kept, reason)

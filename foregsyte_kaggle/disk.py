@@ -27,7 +27,7 @@ COUNT_SECONDS = 10.0
 
 
 def find_disk_watch(
-    reserve: str | int | None, directory: Path, outputs: Path, warn: Callable[[str], None]
+    reserve: str | float | None, directory: Path, outputs: Path, warn: Callable[[str], None]
 ) -> DiskWatch | None:
     """Return who looks after the disk during a run; None where nothing is asked for.
 

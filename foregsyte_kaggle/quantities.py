@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import math
 import re
@@ -10,34 +11,38 @@ from foregsyte_kaggle.errors import InvalidArgumentError
 
 __all__ = ["describe_seconds", "in_bytes", "parse_bytes", "parse_seconds"]
 
-_UNITS = {
-    "s": 1,
-    "sec": 1,
-    "second": 1,
-    "m": 60,
-    "min": 60,
-    "minute": 60,
-    "h": 3600,
-    "hour": 3600,
-    "d": 86400,
-    "day": 86400,
+_SECONDS = {
+    unit: seconds
+    for units, seconds in (
+        ("ms millisecond milliseconds", 0.001),
+        ("s sec secs second seconds", 1.0),
+        ("m min mins minute minutes", 60.0),
+        ("h hour hours", 3600.0),
+        ("d day days", 86400.0),
+    )
+    for unit in units.split()
 }
-_part = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
-_parts = re.compile(rf"(?:{_part.pattern}\s*)+")
+_amount = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)")
+_amounts = re.compile(rf"(?:{_amount.pattern}\s*)+")
 
 #: Of 1000, as disks are sold and Kaggle counts, and of 1024.
 _SIZES = {
     "b": 1,
+    "k": 10**3,
     "kb": 10**3,
+    "m": 10**6,
     "mb": 10**6,
+    "g": 10**9,
     "gb": 10**9,
+    "t": 10**12,
     "tb": 10**12,
     "kib": 2**10,
     "mib": 2**20,
     "gib": 2**30,
     "tib": 2**40,
 }
-_size = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
+#: More than any file system holds.
+_MOST_BYTES = 2**63
 
 
 def parse_seconds(name: str, value: object, *, least: float = 1e-9) -> float:
@@ -48,7 +53,7 @@ def parse_seconds(name: str, value: object, *, least: float = 1e-9) -> float:
     name
         The argument's, for the error.
     value
-        Seconds as a number, a text such as ``"8h30m"`` or ``"10 min"``, or a ``datetime.timedelta``.
+        Seconds as a number, a text such as ``"8h30m"``, ``"10 min"`` or ``"500ms"``, or a ``datetime.timedelta``.
 
     Raises
     ------
@@ -59,12 +64,13 @@ def parse_seconds(name: str, value: object, *, least: float = 1e-9) -> float:
     if isinstance(value, dt.timedelta):
         seconds = value.total_seconds()
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        with contextlib.suppress(OverflowError):
+            seconds = float(value)
     elif isinstance(value, str):
         seconds = _parse_text(value)
     if not (math.isfinite(seconds) and seconds >= least):
         raise InvalidArgumentError(
-            f"{name}={value!r} is no length of time; expected seconds, or text such as '8h30m', '10min' "
+            f"{name}={_shown(value)} is no length of time; expected seconds, or text such as '8h30m', '10min' "
             "or '90s'"
         )
     return seconds
@@ -72,15 +78,18 @@ def parse_seconds(name: str, value: object, *, least: float = 1e-9) -> float:
 
 def _parse_text(value: str) -> float:
     text = value.strip().lower()
-    if _parts.fullmatch(text) is None:
+    if _amounts.fullmatch(text) is None:
         return math.nan
-    seconds = 0.0
-    for number, unit in _part.findall(text):
-        size = _UNITS.get(unit) or _UNITS.get(unit.removesuffix("s"))
-        if size is None:
-            return math.nan
-        seconds += float(number) * size
-    return seconds
+    return sum(
+        float(number) * _SECONDS.get(unit, math.nan) for number, unit in _amount.findall(text)
+    )
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python writes no integer of so many digits
+        return "a number of thousands of digits"
 
 
 def describe_seconds(seconds: float) -> str:
@@ -101,23 +110,23 @@ def parse_bytes(name: str, value: object) -> int:
     name
         The argument's, for the error.
     value
-        Bytes as a whole number, or text such as ``"500MB"`` or ``"1.5 GiB"``.
+        Bytes as a whole number, or text such as ``"500MB"``, ``"0.5G"`` or ``"1.5 GiB"``.
 
     Raises
     ------
     InvalidArgumentError
-        If it is neither, or negative.
+        If it is neither, negative, or more than any file system holds.
     """
     size = -1.0
-    if isinstance(value, int) and not isinstance(value, bool):
-        size = value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        size = value if isinstance(value, int) or value.is_integer() else -1
     elif isinstance(value, str):
-        found = _size.fullmatch(value.strip().lower())
+        found = _amount.fullmatch(value.strip().lower())
         if found is not None and found[2] in _SIZES:
             size = float(found[1]) * _SIZES[found[2]]
-    if size < 0:
+    if not 0 <= size < _MOST_BYTES:
         raise InvalidArgumentError(
-            f"{name}={value!r} is no amount of bytes; expected a whole number of them, or text such as "
+            f"{name}={_shown(value)} is no amount of bytes; expected a whole number of them, or text such as "
             "'500MB' or '2GB'"
         )
     return int(size)

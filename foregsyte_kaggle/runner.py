@@ -44,7 +44,7 @@ def run_jobs(
     recycle_after: int | None = None,
     time_limit: str | float | timedelta | None = "auto",
     reserve: str | float | timedelta | None = None,
-    disk_reserve: str | int | None = "auto",
+    disk_reserve: str | float | None = "auto",
     job_timeout: str | float | timedelta | None = None,
     max_attempts: int = 1,
     on_error: str = "continue",
@@ -78,14 +78,14 @@ def run_jobs(
     recycle_after
         Replace a worker process after this many jobs, where a library leaks memory. Needs processes.
     time_limit
-        How long the run may take: seconds, or text such as ``"8h30m"``. ``"auto"`` (the default) is what
-        is left of a session of Kaggle's, or of one whose limit the variable ``FOREGSYTE_SESSION_LIMIT``
-        tells, and no limit elsewhere. A job is begun only if it will likely
-        end in time, judging by those before; one that still works then is put back to pending. What is
-        left is pending for the next call.
+        How long the run may take, from now: seconds, or text such as ``"8h30m"``. It ends earlier where a
+        session of Kaggle's does, or one whose limit the variable ``FOREGSYTE_SESSION_LIMIT`` tells; this
+        alone is ``"auto"`` (the default), which is no limit elsewhere. None is no limit anywhere. A job is
+        begun only if it will likely end in time, judging by those before; one that still works then is put
+        back to pending. What is left is pending for the next call.
     reserve
-        How much of the time limit to keep for the cells below, such as ``"10min"``, which is the default
-        in a session of Kaggle's; nothing is kept of a limit of your own.
+        How much of the time limit, and of the session, to keep for the cells below, such as ``"10min"``,
+        which is the default of a session; nothing is kept of a limit of your own.
     disk_reserve
         How much of the disk that the working folder is on stays free: bytes, or text such as ``"500MB"``,
         which ``"auto"`` (the default) is in a session of Kaggle's, where a version whose folder is full

@@ -129,7 +129,8 @@ class Environment:
         if self.session_limit_seconds is None or self.session_left_seconds is None:
             return "no limit known"
         return (
-            f"{describe_seconds(self.session_left_seconds)} left of"
+            f"{describe_seconds(self.session_age_seconds)} spent,"
+            f" {describe_seconds(self.session_left_seconds)} left of"
             f" {describe_seconds(self.session_limit_seconds)}"
         )
 
@@ -148,7 +149,7 @@ class Environment:
 
 
 def environment(directory: str | os.PathLike[str] | None = None) -> Environment:
-    """Tell where this session works: on Kaggle or not, with what, and how much is left of it.
+    """Tell where this session works: on Kaggle or not, with what, and how much of it is spent and left.
 
     Whether there is internet is asked of two public name servers, which takes 0.3 s at most. No token
     is read.
