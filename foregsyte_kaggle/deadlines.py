@@ -59,11 +59,7 @@ def find_deadline(time_limit: Duration | None, reserve: Duration | None) -> Dead
     kept = None if reserve is None else parse_seconds("reserve", reserve, least=0.0)
     if time_limit is None:
         return None
-    own = session = None
-    if not (isinstance(time_limit, str) and time_limit.strip().lower() == "auto"):
-        seconds = parse_seconds("time_limit", time_limit)
-        name = f"the time limit of {describe_seconds(seconds)}"
-        own = _deadline(name, seconds, kept or 0.0)
+    session = None
     if limit is not None:
         whose = "this session of Kaggle's" if is_on_kaggle() else "this session"
         session = _deadline(
@@ -71,9 +67,12 @@ def find_deadline(time_limit: Duration | None, reserve: Duration | None) -> Dead
             limit - session_age_seconds(),
             SESSION_RESERVE if kept is None else kept,
         )
-    if own is None or session is None:
-        return own or session
-    if own.at <= session.at:
+    if isinstance(time_limit, str) and time_limit.strip().lower() == "auto":
+        return session
+    seconds = parse_seconds("time_limit", time_limit)
+    name = f"the time limit of {describe_seconds(seconds)}"
+    own = _deadline(name, seconds, kept or 0.0)
+    if session is None or own.at <= session.at:
         return own
     return replace(session, reason=f"{session.reason}; sooner than {name}")
 

@@ -43,7 +43,6 @@ _SIZES = {
 }
 #: More than any file system holds.
 _MOST_BYTES = 2**63
-_SHOWN_CHARACTERS = 60
 
 
 def parse_seconds(name: str, value: object, *, least: float = 1e-9) -> float:
@@ -88,10 +87,9 @@ def _parse_text(value: str) -> float:
 
 def _shown(value: object) -> str:
     try:
-        text = repr(value)
-    except ValueError:  # an integer of thousands of digits
+        return f"{value!r:.80}"
+    except ValueError:  # Python writes no integer of so many digits
         return "a number of thousands of digits"
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def describe_seconds(seconds: float) -> str:

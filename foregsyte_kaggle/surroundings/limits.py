@@ -35,7 +35,7 @@ def session_limit_seconds() -> float | None:
         return _usual_limit()
     value: str | float = told
     with contextlib.suppress(ValueError):
-        value = float(told)
+        value = float(told) if told.isascii() else told
     return parse_seconds(LIMIT_VARIABLE, value)
 
 
@@ -68,8 +68,7 @@ def _oldest_session() -> float | None:
     limits = [_usual_limit()]
     with contextlib.suppress(ValueError):
         limits.append(session_limit_seconds())
-    known = [limit for limit in limits if limit is not None]
-    return max(known) + MARGIN if known else None
+    return max((limit + MARGIN for limit in limits if limit is not None), default=None)
 
 
 def _process_age(proc: Path, process: str) -> float:

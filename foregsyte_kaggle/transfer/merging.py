@@ -137,7 +137,7 @@ def merge_ledgers(
             for one in staged:
                 with _attached(connection, one):
                     parts.append(_merge(connection, chosen, one))
-        merged = _summed([one.ledger for one in staged], parts)
+        merged = _summed(parts)
     say(f"merged {merged}")
     return merged
 
@@ -189,17 +189,7 @@ def _attached(connection: DuckDBPyConnection, one: _Staged) -> Iterator[None]:
         connection.execute(f"DETACH {CATALOG}")
 
 
-@dataclass(frozen=True)
-class _Part:
-    added: int
-    replaced: int
-    attempts: int
-    files: int
-    missing: list[str]
-    differences: pd.DataFrame
-
-
-def _merge(connection: DuckDBPyConnection, workspace: Workspace, one: _Staged) -> _Part:
+def _merge(connection: DuckDBPyConnection, workspace: Workspace, one: _Staged) -> Merged:
     """Unite one ledger: files, then columns, then all rows in one transaction."""
     compare_jobs(connection, CATALOG)
     wanted, unwanted = find_files(connection, CATALOG)
@@ -218,15 +208,17 @@ def _merge(connection: DuckDBPyConnection, workspace: Workspace, one: _Staged) -
         connection.execute("DROP TABLE united").fetchall()
     for path in unwanted:
         remove_output(workspace.outputs / path)
-    return _Part(united.added, united.replaced, united.attempts, copied, missing, differences)
+    return Merged(
+        [one.ledger], united.added, united.replaced, united.attempts, copied, missing, differences
+    )
 
 
-def _summed(ledgers: list[Path], parts: Sequence[_Part]) -> Merged:
+def _summed(parts: Sequence[Merged]) -> Merged:
     import pandas as pd
 
     found = [part.differences for part in parts if len(part.differences)]
     return Merged(
-        ledgers,
+        [ledger for part in parts for ledger in part.ledgers],
         sum(part.added for part in parts),
         sum(part.replaced for part in parts),
         sum(part.attempts for part in parts),

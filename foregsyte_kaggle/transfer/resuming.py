@@ -90,6 +90,8 @@ def bring_outputs(database: Database, file: Path) -> int:
         If there is no room for them, or they cannot be copied.
     """
     folders = earlier_outputs(database)
+    if not folders:
+        return 0
     return _copy_outputs(folders, recorded_archives(database), file.parent / "outputs")
 
 

@@ -26,6 +26,7 @@ from foregsyte_kaggle.workspace import Workspace
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.slow,
     pytest.mark.usefixtures("workspace"),
     pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups"),
 ]

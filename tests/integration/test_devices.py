@@ -20,7 +20,11 @@ from foregsyte_kaggle.executors import devices as devices_module
 from foregsyte_kaggle.surroundings import machine
 from foregsyte_kaggle.worker import JobContext
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workspace")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("workspace"),
+]
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
 import random
 import shutil
 import signal
@@ -660,7 +661,7 @@ def returned_nothing(job: int, minute: int) -> list[tuple[Any, ...]]:
 @example([returned_nothing(0, 0), returned_nothing(1, 0)], random.Random(0))
 @given(st.lists(TRIES, min_size=2, max_size=3), st.randoms(use_true_random=False))
 @settings(
-    max_examples=12,
+    max_examples=int(os.environ.get("FOREGSYTE_EXAMPLES", "12")),
     deadline=None,
     phases=(Phase.explicit, Phase.generate),  # shrinking takes many minutes
     suppress_health_check=[HealthCheck.too_slow],

@@ -16,7 +16,11 @@ import foregsyte_kaggle as fk
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.worker import JobContext
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workspace")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("workspace"),
+]
 
 
 def add_jobs(count: int) -> None:

@@ -101,12 +101,20 @@ def test_limit_of_jobs_is_told_as_such_also_with_a_limit_of_time() -> None:
 
 
 @pytest.mark.usefixtures("workspace")
-def test_session_that_is_nearly_over_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_session_that_is_nearly_over_begins_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     monkeypatch.setattr(deadlines, "session_age_seconds", lambda: 12 * 3600 - 60.0)
     fk.pipeline("p")(lambda path: None)
     fk.register_jobs(make_inputs(3), "p")
     run = fk.run_jobs("p", executor="threads", progress=False)
+    assert (run.ended_by, run.completed, run.left) == ("time_limit", 0, 3)
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "foregsyte:   time is up (this session of Kaggle's ends 12 h after its start, and the reserve of 10 min is"
+        " longer than what is left of it): 3 left pending, run_jobs() goes on with them"
+    )
+    run = fk.run_jobs("p", executor="threads", time_limit="1h", progress=False)
     assert (run.ended_by, run.completed, run.left) == ("time_limit", 0, 3)
     run = fk.run_jobs("p", executor="threads", reserve=0, progress=False)
     assert (run.ended_by, run.completed, run.left) == ("finished", 3, 0)

@@ -113,7 +113,7 @@ class Kaggle:
         environ = self._environ(variables)
         log = self.folder / f"{version.folder.name}.log"
         before = contents(self.inputs)
-        with self._mounted():
+        with self.mounted():
             write_notebook(self.working / "__notebook__.ipynb", cells)
             with log.open("w", encoding="utf-8") as said:
                 player = subprocess.Popen(
@@ -137,7 +137,8 @@ class Kaggle:
         return version
 
     @contextlib.contextmanager
-    def _mounted(self) -> Iterator[None]:
+    def mounted(self) -> Iterator[None]:
+        """Have a new working folder, and nobody write to the inputs, for a while."""
         self.working.mkdir()
         with contextlib.ExitStack() as mounts:
             mounts.callback(shutil.rmtree, self.working)

@@ -1,4 +1,4 @@
-"""Versions of one notebook, played as on Kaggle: ended in time, killed, and going on from each other."""
+"""Versions of one notebook, played as on Kaggle: ended in time, killed, out of room, and going on from each other."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ import pytest
 
 import foregsyte_kaggle as fk
 from tests.conftest import read_persisted
-from tests.kaggle.conftest import DISK_MEGABYTES, Kaggle, Version
+from tests.kaggle.conftest import Kaggle, Version
 from tests.mounts import require_mount
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 NUMBER = 12
-#: Of a file of each job, where all of them are more than the disk may hold.
-SIZE = 24_000_000
 CLIPS = {f"{number:02}.txt" for number in range(NUMBER)}
-#: The notebook, the same in every version. Inputs from number ``QUICK`` on never end.
+#: The notebook, the same in every version. Inputs from number ``QUICK`` on never end; each writes
+#: ``MEGABYTES``, the one that is ``TOO_LARGE`` a hundred times as many.
 CELLS = [
     "import os, time\nimport foregsyte_kaggle as fk",
     """@fk.pipeline("measure")
@@ -31,20 +30,28 @@ def measure(path, job):
         calls.write(path.name + "\\n")
     while int(path.stem) >= int(os.environ["QUICK"]):
         time.sleep(0.05)
-    time.sleep(float(os.environ["PAUSE"]))
-    job.output_path("size.txt").write_text(str(path.stat().st_size).ljust(int(os.environ["BYTES"])))
+    time.sleep(0.05)
+    job.output_path("size.txt").write_text(str(path.stat().st_size))
+    megabytes = int(os.environ.get("MEGABYTES", "0"))
+    if path.name == os.environ.get("TOO_LARGE"):
+        megabytes *= 100
+    if megabytes:
+        time.sleep(0.6)  # longer than from one look at the disk to the next
+        with job.output_path("frames.bin").open("wb") as frames:
+            for _ in range(megabytes):
+                frames.write(bytes(1_000_000))
     return {"size": path.stat().st_size}""",
     'fk.bootstrap(resume=os.environ.get("RESUME", "auto"))',
     'fk.register_jobs("ann/match-clips", "measure", pattern="*.txt")',
+    "fk.retry_jobs()",
     # As where a competition tells its limit; 10 minutes of it are kept for what comes after the run.
     """if "SECONDS" in os.environ:
     limit = fk.environment().session_age_seconds + 600 + float(os.environ["SECONDS"])
     os.environ["FOREGSYTE_SESSION_LIMIT"] = str(limit)
-run = fk.run_jobs("measure", workers=2)
-print("ended by", run.ended_by)""",
+time_limit = None if "WITHOUT_LIMIT" in os.environ else "auto"
+fk.run_jobs("measure", workers=int(os.environ.get("WORKERS", "2")), time_limit=time_limit)""",
     "fk.job_table()",
 ]
-layouts = pytest.mark.parametrize("layout", ["old", "new"])
 
 
 def completed(ledger: Path) -> set[str]:
@@ -62,14 +69,11 @@ def attempts(ledger: Path) -> dict[str, int]:
     )
 
 
-def play(kaggle: Kaggle, quick: int, size: int = 0, **options: object) -> tuple[Version, list[str]]:
+def play(kaggle: Kaggle, quick: int, **options: object) -> tuple[Version, list[str]]:
     """Play a version; return it with the names of the inputs that its pipeline was called for."""
     calls = kaggle.folder / "calls"
     calls.write_text("")
-    # A run looks at the disk twice a second, so what fills it must take its time.
-    pause = "0.5" if size else "0.05"
-    told = {"CALLS": str(calls), "QUICK": str(quick), "BYTES": str(size), "PAUSE": pause}
-    version = kaggle.play(CELLS, **told, **options)  # type: ignore[arg-type]
+    version = kaggle.play(CELLS, CALLS=str(calls), QUICK=str(quick), **options)  # type: ignore[arg-type]
     return version, calls.read_text().split()
 
 
@@ -98,27 +102,30 @@ def first(kaggle: Kaggle, clips: Path) -> Version:
 
 @pytest.fixture(scope="module")
 def killed(kaggle: Kaggle, clips: Path, first: Version) -> Version:
-    """A version that went on from the first and was killed at work, with its log not yet in its ledger."""
+    """A version that went on from the first, of a user who wanted no time limit.
+
+    It was killed at the session's, at work, with its log not yet in its ledger.
+    """
     inputs = {"datasets/ann/match-clips": clips, "notebooks/ann/first-run": first.folder}
     kaggle.attach("new", inputs)
 
     def has_done_more(ledger: Path) -> bool:
+        if not ledger.exists():
+            return False
         try:
             return len(completed(ledger)) >= 8
-        except (duckdb.Error, OSError, subprocess.CalledProcessError):  # not there, or half written
+        except (duckdb.Error, subprocess.CalledProcessError):  # copied in the middle of a write
             return False
 
-    return play(kaggle, quick=8, limit_seconds=10, ripe=has_done_more)[0]
+    return play(kaggle, quick=8, limit_seconds=5, ripe=has_done_more, WITHOUT_LIMIT="1")[0]
 
 
-@pytest.fixture(scope="module", params=["old", "new"])
-def third(
-    kaggle: Kaggle, clips: Path, first: Version, request: pytest.FixtureRequest
-) -> tuple[str, Version, list[str]]:
-    """A version that went on from the first, in either layout; with what it called its pipeline for."""
+@pytest.fixture(scope="module")
+def third(kaggle: Kaggle, clips: Path, first: Version) -> tuple[Version, list[str]]:
+    """A version that went on from the first, in the other layout than the second; with what it called for."""
     inputs = {"datasets/ann/match-clips": clips, "notebooks/ann/first-run": first.folder}
-    kaggle.attach(request.param, inputs)
-    return (request.param, *play(kaggle, quick=NUMBER))
+    kaggle.attach("old", inputs)
+    return play(kaggle, quick=NUMBER)
 
 
 def test_version_ends_by_itself_before_the_limit_and_its_page_has_the_table(first: Version) -> None:
@@ -140,9 +147,9 @@ def test_log_of_a_version_is_not_flooded_by_the_bar(first: Version) -> None:
 
 
 def test_version_goes_on_from_the_first_when_the_one_between_is_lost(
-    first: Version, killed: Version, third: tuple[str, Version, list[str]]
+    first: Version, killed: Version, third: tuple[Version, list[str]]
 ) -> None:
-    _, version, called = third
+    version, called = third
     assert (killed.status, version.status) == (-signal.SIGKILL, 0)
     earlier = completed(first.ledger)
     assert completed(version.ledger) == CLIPS
@@ -153,15 +160,15 @@ def test_version_goes_on_from_the_first_when_the_one_between_is_lost(
 
 
 def test_of_two_attached_versions_the_later_counts_and_nothing_is_done_again(
-    kaggle: Kaggle, clips: Path, first: Version, third: tuple[str, Version, list[str]]
+    kaggle: Kaggle, clips: Path, first: Version, third: tuple[Version, list[str]]
 ) -> None:
-    layout, later, _ = third
+    later, _ = third
     inputs = {
         "datasets/ann/match-clips": clips,
         "notebooks/ann/a-later-run": later.folder,
         "notebooks/ann/first-run": first.folder,
     }
-    kaggle.attach(layout, inputs)
+    kaggle.attach("new", inputs)
     fourth, called = play(kaggle, quick=NUMBER)
     assert fourth.status == 0
     assert called == []
@@ -170,9 +177,8 @@ def test_of_two_attached_versions_the_later_counts_and_nothing_is_done_again(
     assert_page_has_the_table(fourth)
 
 
-@layouts
 def test_killed_version_whose_output_was_kept_wins_over_the_one_it_came_from(
-    kaggle: Kaggle, clips: Path, first: Version, killed: Version, layout: str
+    kaggle: Kaggle, clips: Path, first: Version, killed: Version
 ) -> None:
     assert killed.ledger.with_name("foregsyte.duckdb.wal").stat().st_size
     inputs = {
@@ -180,7 +186,7 @@ def test_killed_version_whose_output_was_kept_wins_over_the_one_it_came_from(
         "notebooks/ann/first-run": first.folder,
         "notebooks/ann/killed-run": killed.folder,
     }
-    kaggle.attach(layout, inputs)
+    kaggle.attach("old", inputs)
     last, called = play(kaggle, quick=NUMBER)
     assert last.status == 0
     earlier = completed(killed.ledger)
@@ -193,9 +199,8 @@ def test_killed_version_whose_output_was_kept_wins_over_the_one_it_came_from(
     assert_page_has_the_table(last)
 
 
-@layouts
 def test_stranger_s_ledger_is_an_error_that_lists_both_and_a_name_solves_it(
-    kaggle: Kaggle, clips: Path, first: Version, tmp_path: Path, layout: str
+    kaggle: Kaggle, clips: Path, first: Version, tmp_path: Path
 ) -> None:
     workspace = fk.bootstrap(tmp_path / "stranger", resume=False)
     fk.register_jobs(clips, "file_info", name="other")
@@ -205,13 +210,14 @@ def test_stranger_s_ledger_is_an_error_that_lists_both_and_a_name_solves_it(
         "notebooks/ann/first-run": first.folder,
         "notebooks/bob/other-work": tmp_path / "stranger",
     }
-    kaggle.attach(layout, inputs)
+    kaggle.attach("old", inputs)
     refused, called = play(kaggle, quick=NUMBER)
     assert refused.status == 1
     assert called == []
     assert "2 different ledgers are attached" in refused.notebook
     for name in ("first-run", "other-work"):
         assert f"{name}/data/foregsyte.duckdb" in refused.notebook
+    kaggle.attach("new", inputs)
     chosen, called = play(kaggle, quick=NUMBER, RESUME="ann/first-run")
     assert chosen.status == 0
     assert set(called) == CLIPS - completed(first.ledger)
@@ -219,27 +225,38 @@ def test_stranger_s_ledger_is_an_error_that_lists_both_and_a_name_solves_it(
     assert_page_has_the_table(chosen)
 
 
-def test_version_that_fills_its_disk_is_saved_and_the_next_one_goes_on(
+def test_full_disk_fails_one_job_then_ends_the_run_and_the_next_version_does_the_rest(
     kaggle: Kaggle, clips: Path
 ) -> None:
     require_mount()
-    kaggle.attach("old", {"datasets/ann/match-clips": clips})
-    full, _ = play(kaggle, quick=NUMBER, size=SIZE)
+    kaggle.attach("new", {"datasets/ann/match-clips": clips})
+    sizes = {"MEGABYTES": "24", "TOO_LARGE": "03.txt"}
+    full, _ = play(kaggle, quick=NUMBER, WORKERS="1", **sizes)
     assert full.status == 0
-    json.loads(full.notebook)
-    assert "ended by disk" in full.notebook
-    assert "are kept free" in full.notebook
+    assert "the disk of the working folder is nearly full" in full.notebook
     assert_page_has_the_table(full)
-    done = completed(full.ledger)
-    assert done
-    assert done < CLIPS
-    # The reserve, less what two workers had begun and handed out meanwhile, is left to save the version.
-    written = sum(path.stat().st_size for path in full.folder.rglob("*") if path.is_file())
-    assert written < (DISK_MEGABYTES << 20) - 500_000_000 + 4 * SIZE
-    inputs = {"datasets/ann/match-clips": clips, "notebooks/ann/full-run": full.folder}
-    kaggle.attach("new", inputs)
-    after, called = play(kaggle, quick=NUMBER)
-    assert after.status == 0
-    assert set(called) == CLIPS - done
-    assert completed(after.ledger) == CLIPS
-    assert_page_has_the_table(after)
+    assert read_persisted(full.ledger, "SELECT ended_by FROM runs") == [("disk",)]
+    ((failed, message),) = read_persisted(
+        full.ledger, "SELECT input_path, error_message FROM jobs WHERE status = 'failed'"
+    )
+    assert failed == "03.txt"
+    assert "No space left on device" in message
+    earlier = completed(full.ledger)
+    assert earlier
+    left = read_persisted(full.ledger, "SELECT count(*) FROM jobs WHERE status = 'pending'")
+    assert left == [(NUMBER - 1 - len(earlier),)]
+    assert left > [(0,)]
+
+    kaggle.attach("old", {"datasets/ann/match-clips": clips, "notebooks/ann/full-run": full.folder})
+    rest, called = play(kaggle, quick=NUMBER)
+    assert rest.status == 0
+    assert set(called) == CLIPS - earlier
+    assert completed(rest.ledger) == CLIPS
+    assert_page_has_the_table(rest)
+
+
+def test_what_is_attached_cannot_be_written_to_by_root_either(kaggle: Kaggle, clips: Path) -> None:
+    require_mount()
+    kaggle.attach("new", {"datasets/ann/match-clips": clips})
+    with kaggle.mounted(), pytest.raises(OSError, match="Read-only file system"):
+        (kaggle.inputs / "beside.txt").touch()

@@ -62,6 +62,76 @@ def test_auto_is_what_is_left_of_a_kaggle_session(
     )
 
 
+@pytest.mark.parametrize(
+    ("time_limit", "reserve", "hours", "reason"),
+    [
+        ("2h", None, 2, "the time limit of 2 h"),
+        (
+            "2h",
+            "30min",
+            1.5,
+            "the time limit of 2 h, of which 30 min are kept for what comes after",
+        ),
+        (
+            "11h30m",
+            None,
+            9 - 1 / 6,
+            (
+                "this session of Kaggle's ends 12 h after its start, of which 10 min are kept for what comes"
+                " after; sooner than the time limit of 11 h 30 min"
+            ),
+        ),
+        (
+            "9h30m",
+            0,
+            9,
+            "this session of Kaggle's ends 12 h after its start; sooner than the time limit of 9 h 30 min",
+        ),
+    ],
+)
+def test_time_limit_and_the_session_s_end_both_count_and_the_earlier_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    time_limit: str,
+    reserve: object,
+    hours: float,
+    reason: str,
+) -> None:
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setattr(deadlines, "session_age_seconds", lambda: 3 * 3600.0)
+    found = find_deadline(time_limit, reserve)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.seconds_left == pytest.approx(hours * 3600, abs=5)
+    assert found.reason == reason
+    assert find_deadline(None, reserve) is None  # type: ignore[arg-type]
+
+
+def test_limit_told_by_the_variable_ends_a_run_with_a_longer_time_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", "2h")
+    monkeypatch.setattr(deadlines, "session_age_seconds", lambda: 1800.0)
+    assert left("8h", 0) == pytest.approx(7200 - 1800, abs=5)
+    assert left("1h", 0) == pytest.approx(3600, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("time_limit", "whole"),
+    [
+        ("auto", "this session of Kaggle's ends 12 h after its start"),
+        ("1h", "the time limit of 1 h"),
+    ],
+)
+def test_reserve_longer_than_what_is_left_is_told_as_such(
+    monkeypatch: pytest.MonkeyPatch, time_limit: str, whole: str
+) -> None:
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setattr(deadlines, "session_age_seconds", lambda: 600.0)
+    found = find_deadline(time_limit, "13h")
+    assert found is not None
+    assert found.seconds_left < 0
+    assert found.reason == f"{whole}, and the reserve of 13 h is longer than what is left of it"
+
+
 def write_proc(folder: Path, uptime: float, **starts: float) -> Path:
     (folder / "uptime").write_text(f"{uptime} 1.0\n")
     ticks = os.sysconf("SC_CLK_TCK")
@@ -89,61 +159,41 @@ def test_first_process_that_is_older_than_any_session_is_not_the_session_s(
     assert surroundings.session_age_seconds(proc) == 1000
 
 
+HOUR = 3600
+
+
 @pytest.mark.parametrize(
-    ("variables", "told", "hours"),
+    ("variables", "told", "first", "kernel", "age"),
     [
-        pytest.param({"KAGGLE_IS_COMPETITION_RERUN": "1"}, "12h", 9.5, id="rerun"),
-        pytest.param({"TPU_NAME": "local"}, "12h", 9.5, id="TPU"),
-        pytest.param({}, None, 12.01, id="over its limit"),
-        pytest.param({}, "20h", 13, id="longer limit"),
+        ({"KAGGLE_IS_COMPETITION_RERUN": "1"}, "12h", 9.5 * HOUR, 9.4 * HOUR, 9.5 * HOUR),
+        ({"TPU_NAME": "local"}, "12h", 9.5 * HOUR, 9.4 * HOUR, 9.5 * HOUR),
+        ({}, "", 12 * HOUR + 5, 12 * HOUR, 12 * HOUR + 5),
+        ({}, "", 12 * HOUR + 5, 60, 12 * HOUR + 5),
+        ({}, "20h", 13 * HOUR, 60, 13 * HOUR),
+        ({}, "20h", 20.5 * HOUR, 60, 20.5 * HOUR),
+        ({}, "", 90 * HOUR, 14 * HOUR, 14 * HOUR),
+        ({}, "20h", 90 * HOUR, 60, 60),
+        ({}, "soon", 90 * HOUR, 60, 60),
+        (None, "8h", 90 * HOUR, 9 * HOUR, 9 * HOUR),
+        (None, "8h", 90 * HOUR, 60, 60),
+        (None, "", 90 * HOUR, 60, 90 * HOUR),
     ],
 )
-def test_age_of_a_session_is_known_also_when_its_time_is_nearly_up(
+def test_age_of_a_session_is_told_when_its_time_is_nearly_up_and_after(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    variables: dict[str, str],
-    told: str | None,
-    hours: float,
+    variables: dict[str, str] | None,
+    told: str,
+    first: float,
+    kernel: float,
+    age: float,
 ) -> None:
-    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
-    for name, value in variables.items():
+    on_kaggle = {} if variables is None else {"KAGGLE_KERNEL_RUN_TYPE": "Batch", **variables}
+    for name, value in (on_kaggle | {"FOREGSYTE_SESSION_LIMIT": told}).items():
         monkeypatch.setenv(name, value)
-    if told:
-        monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", told)
-    proc = write_proc(tmp_path, 100_000, _1=100_000 - hours * 3600, self=99_000)
-    assert surroundings.session_age_seconds(proc) == pytest.approx(hours * 3600, abs=1)
-
-
-def test_age_of_the_kernel_itself_always_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", "8h")
-    proc = write_proc(tmp_path, 1_000_000, _1=10, self=1_000_000 - 9 * 3600)
-    assert surroundings.session_age_seconds(proc) == 9 * 3600
-
-
-def test_limit_of_one_s_own_ends_no_later_than_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
-    monkeypatch.setattr(deadlines, "session_age_seconds", lambda: 3 * 3600.0)
-    assert left("2h") == pytest.approx(2 * 3600, abs=5)
-    found = find_deadline("11h30m", None)
-    assert found is not None
-    assert found.seconds_left == pytest.approx(9 * 3600 - 600, abs=5)
-    assert found.reason == (
-        "this session of Kaggle's ends 12 h after its start, of which 10 min are kept for what comes "
-        "after; sooner than the time limit of 11 h 30 min"
-    )
-    assert left("20h", "1h") == pytest.approx(8 * 3600, abs=5)
-    assert find_deadline(None, None) is None
-
-
-def test_reserve_longer_than_what_is_left_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
-    monkeypatch.setattr(deadlines, "session_age_seconds", lambda: 60.0)
-    found = find_deadline("auto", "13h")
-    assert found is not None
-    assert found.seconds_left < 0
-    assert found.reason.endswith("the reserve of 13 h is longer than what is left of it")
+    now = 1_000_000
+    proc = write_proc(tmp_path, now, _1=now - first, self=now - kernel)
+    assert surroundings.session_age_seconds(proc) == pytest.approx(age, abs=1)
 
 
 def test_session_whose_age_nobody_tells_began_now(tmp_path: Path) -> None:

@@ -206,6 +206,7 @@ def made_up_jobs(count: int, chance: Random) -> list[list[Any]]:
     ]
 
 
+@pytest.mark.slow
 @given(
     count=st.integers(0, 40),
     chance=st.randoms(use_true_random=True),

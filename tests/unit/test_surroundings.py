@@ -117,7 +117,7 @@ def test_limit_is_what_the_variable_says_wherever_it_is_set(
     assert fk.environment().session_limit_seconds == 12 * 3600
 
 
-@pytest.mark.parametrize("told", ["soon", "-1", "0", "nan", "inf", "8h30"])
+@pytest.mark.parametrize("told", ["soon", "-1", "0", "nan", "inf", "8h30", "\uff11\uff12"])
 def test_limit_that_is_no_length_of_time_is_an_error_that_names_the_variable(
     monkeypatch: pytest.MonkeyPatch, told: str
 ) -> None:
@@ -131,9 +131,10 @@ def test_time_left_is_never_negative(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(limits.LIMIT_VARIABLE, "1h")
     monkeypatch.setattr(report, "session_age_seconds", lambda: 600.0)
     assert fk.environment().session_left_seconds == 3000
-    assert "50 min left of 1 h" in repr(fk.environment())
+    assert "10 min spent, 50 min left of 1 h" in repr(fk.environment())
     monkeypatch.setattr(report, "session_age_seconds", lambda: 6000.0)
     assert fk.environment().session_left_seconds == 0
+    assert "1 h 40 min spent, 0 s left of 1 h" in repr(fk.environment())
 
 
 def test_disk_is_that_of_the_working_folder(tmp_path: Path) -> None:
