@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foregsyte_kaggle.errors import SourceError
+from foregsyte_kaggle.registry import RowValues
 from foregsyte_kaggle.row_params import is_text, row_params
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class Manifest(NamedTuple):
     """What that column holds; a list where Arrow cannot hold it, since names are undecodable."""
     params: pa.Array | None
     """Canonical JSON, one a row; None where no row has params of its own."""
-    param_names: set[str]
-    """The params that some row has of its own."""
+    row_values: dict[str, RowValues]
+    """The values of those params that some row has of its own."""
 
 
 def is_table(source: object) -> bool:
@@ -114,8 +115,8 @@ def _manifest(
     if not len(values):
         raise SourceError(f"{label} has no rows")
     rest = [name for name in table.column_names if name != column and not _is_index(name)]
-    own, names = row_params(table.select(rest), params, label)
-    return Manifest(label, file, column, _texts(values, column, label), own, names)
+    each, own = row_params(table.select(rest), params, label)
+    return Manifest(label, file, column, _texts(values, column, label), each, own)
 
 
 def _texts(values: pa.ChunkedArray | list[Any], column: str, label: str) -> pa.Array | list[str]:

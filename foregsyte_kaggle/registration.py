@@ -17,7 +17,12 @@ from foregsyte_kaggle.identity import (
 from foregsyte_kaggle.ledger import NOW
 from foregsyte_kaggle.leftovers import own_files
 from foregsyte_kaggle.origins import note_source
-from foregsyte_kaggle.registry import check_params, find_pipeline
+from foregsyte_kaggle.registry import (
+    check_own_rules,
+    check_params,
+    check_values,
+    find_pipeline,
+)
 from foregsyte_kaggle.sources import Inputs, resolve_inputs
 from foregsyte_kaggle.views import arrow_view
 from foregsyte_kaggle.workspace import Workspace, active_workspace
@@ -111,7 +116,7 @@ def register_jobs(
         count from (of a list: the folder that holds them all). With it, a source that moved is known
         again, and a list may grow within the folder that it had first.
     params
-        JSON values, passed to the pipeline by name, which must take them.
+        JSON values, passed to the pipeline by name, which must take them, of the types that it is annotated with.
     limit
         Register only the first inputs: sorted by path, or in the order of the list or table.
     shard
@@ -174,7 +179,9 @@ def register_jobs(
         params=params,
         exclude=own_files(chosen.directory),
     )
-    check_params(found, {*(params or ()), *inputs.param_names})
+    check_params(found, {*(params or ()), *inputs.row_values})
+    check_values(found, params or {}, inputs.row_values)
+    check_own_rules(found, common if inputs.params is None else inputs.params)
     with chosen.database.transaction() as connection:
         inputs = note_source(connection, inputs, chosen.directory, named=name is not None)
         rerun = on_change == "rerun"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.errors import InvalidArgumentError, SourceError
 from foregsyte_kaggle.identity import canonical_json, canonical_params
+from foregsyte_kaggle.registry import RowValues
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,10 +25,10 @@ def is_text(kind: pa.DataType) -> bool:
 
 def row_params(
     table: pa.Table, params: Mapping[str, Any] | None, label: str
-) -> tuple[pa.Array | None, set[str]]:
-    """Return each row's params as canonical JSON, and the names of those that some row has of its own.
+) -> tuple[pa.Array | None, dict[str, RowValues]]:
+    """Return each row's params as canonical JSON, and the values of those that some row has of its own.
 
-    None and no names where the table has no column.
+    None and no values where the table has no column.
 
     Parameters
     ----------
@@ -44,9 +45,9 @@ def row_params(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    names: set[str] = set()
+    own: dict[str, RowValues] = {}
     if not table.num_columns:
-        return None, names
+        return None, own
     canonical_params(params)
     pieces: dict[str, Any] = {
         key: pa.scalar(f",{canonical_json(key)}:{canonical_json(value)}", pa.string())
@@ -56,12 +57,12 @@ def row_params(
         column = table.column(name).combine_chunks()
         values = _json_values(column, f"params[{name!r}]", label)
         if values.null_count < len(values):
-            names.add(name)
-        own = pc.binary_join_element_wise(f",{canonical_json(name)}:", values, "")
-        pieces[name] = pc.fill_null(own, pieces.get(name, ""))
+            own[name] = RowValues(values, of_one_type=not pa.types.is_nested(column.type))
+        piece = pc.binary_join_element_wise(f",{canonical_json(name)}:", values, "")
+        pieces[name] = pc.fill_null(piece, pieces.get(name, ""))
     # Each piece brings its comma: joining with commas and skipping NULL drops rows of NULL only.
     inside = pc.binary_join_element_wise(*(pieces[key] for key in sorted(pieces)), "")
-    return pc.binary_join_element_wise("{", pc.utf8_ltrim(inside, ","), "}", ""), names
+    return pc.binary_join_element_wise("{", pc.utf8_ltrim(inside, ","), "}", ""), own
 
 
 def _json_values(column: pa.Array, where: str, label: str) -> pa.Array:

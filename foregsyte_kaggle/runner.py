@@ -14,7 +14,7 @@ from foregsyte_kaggle.background import send_off
 from foregsyte_kaggle.claims import Claims
 from foregsyte_kaggle.deadlines import find_deadline
 from foregsyte_kaggle.disk import find_disk_watch
-from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError
+from foregsyte_kaggle.errors import InvalidArgumentError, MissingExtraError, PipelineError
 from foregsyte_kaggle.executors import Events, as_devices, make_engine
 from foregsyte_kaggle.filters import check_source
 from foregsyte_kaggle.ledger import Selection
@@ -23,7 +23,7 @@ from foregsyte_kaggle.notices import counted, say
 from foregsyte_kaggle.origins import find_root
 from foregsyte_kaggle.outputs import remove_partial
 from foregsyte_kaggle.quantities import parse_seconds
-from foregsyte_kaggle.registry import Pipeline, find_pipeline
+from foregsyte_kaggle.registry import Pipeline, check_installed, find_pipeline
 from foregsyte_kaggle.results import declare_table
 from foregsyte_kaggle.runs import Run
 from foregsyte_kaggle.surroundings import BATCH_SESSIONS, cpu_count, session_kind
@@ -118,6 +118,8 @@ def run_jobs(
     PipelineError
         If the pipeline is unknown, cannot be sent to, or loaded in, other processes, or if stored results
         do not fit its schema.
+    MissingExtraError
+        If a built-in pipeline needs what is not installed; gives the command that installs it.
     SourceError
         If the folder of a source is not there now, nor attached in Kaggle's other layout, or no source has
         the name given.
@@ -275,7 +277,7 @@ def _check_arguments(
 
 def _choose_pipelines(workspace: Workspace, pipeline_id: str | None) -> list[Pipeline]:
     if pipeline_id is not None:
-        return [find_pipeline(pipeline_id)]
+        return [_find_runnable(pipeline_id)]
     with workspace.database.reading() as cursor:
         rows = cursor.execute(
             "SELECT pipeline_id FROM jobs WHERE status = 'pending'"
@@ -284,9 +286,15 @@ def _choose_pipelines(workspace: Workspace, pipeline_id: str | None) -> list[Pip
     found = []
     for (waiting,) in rows:
         try:
-            found.append(find_pipeline(waiting))
-        except PipelineError as error:
+            found.append(_find_runnable(waiting))
+        except (PipelineError, MissingExtraError) as error:
             say(f"jobs of {waiting} are left pending: {error}")
+    return found
+
+
+def _find_runnable(pipeline_id: str) -> Pipeline:
+    found = find_pipeline(pipeline_id)
+    check_installed(pipeline_id)
     return found
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from foregsyte_kaggle.manifests import Manifest
+    from foregsyte_kaggle.registry import RowValues
 
     Source: TypeAlias = (
         str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | pd.DataFrame | pa.Table
@@ -52,8 +53,8 @@ class Inputs:
         Canonical JSON, one a path; None where no input has params of its own.
     skipped : list of (str, str)
         What could not be read, and why.
-    param_names : set of str
-        The params that some input has of its own.
+    row_values : dict of str and RowValues
+        The values of those params that some input has of its own.
     owner : str or None
         Who published it on Kaggle, where its place tells.
     """
@@ -65,7 +66,7 @@ class Inputs:
     sizes: pa.Array
     params: pa.Array | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    param_names: set[str] = field(default_factory=set)
+    row_values: dict[str, RowValues] = field(default_factory=dict)
     owner: str | None = None
 
 
@@ -272,7 +273,7 @@ def _from_manifest(read: Manifest, pattern: str, unit: str, name: str | None) ->
         paths,
         sizes,
         read.params,
-        param_names=read.param_names,
+        row_values=read.row_values,
     )
 
 
@@ -285,7 +286,7 @@ def _without_files(
         texts = _text(encode_paths(as_list(texts)))
     made = Inputs(name, kind, None, texts, pa.nulls(len(texts), pa.int64()))
     if read is not None:
-        made.params, made.param_names = read.params, read.param_names
+        made.params, made.row_values = read.params, read.row_values
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.registry import find_pipeline, known_pipelines
+from foregsyte_kaggle.registry import loaded_pipelines
 
 if TYPE_CHECKING:
     from foregsyte_kaggle.database import Database
@@ -17,12 +17,12 @@ def is_outdated() -> tuple[str, dict[str, str]]:
 
     True for a completed job whose version of code differs from that of its pipeline as it is registered
     now. False for all others: where the pipeline is not registered, or no version was noted, nobody can
-    tell.
+    tell; nor of a pipeline that a package ships before this session used it.
     """
     cases, parameters = [], {}
-    for number, pipeline_id in enumerate(known_pipelines()):
+    for number, (pipeline_id, found) in enumerate(loaded_pipelines().items()):
         parameters[f"pipeline_{number}"] = pipeline_id
-        parameters[f"version_{number}"] = find_pipeline(pipeline_id).code_version
+        parameters[f"version_{number}"] = found.code_version
         cases.append(f"WHEN $pipeline_{number} THEN $version_{number}")
     differs = f"jobs.code_version <> CASE jobs.pipeline_id {' '.join(cases)} END"
     return f"(jobs.status = 'completed' AND coalesce({differs}, false))", parameters

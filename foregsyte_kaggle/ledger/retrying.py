@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError
 from foregsyte_kaggle.filters import JobFilter, check_pipeline, check_source
 from foregsyte_kaggle.ledger.sql import NOW, as_uuid, some
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.notices import say
-from foregsyte_kaggle.registry import find_pipeline, known_pipelines
+from foregsyte_kaggle.registry import find_pipeline
 from foregsyte_kaggle.versions import is_outdated
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
@@ -160,7 +160,12 @@ def _check_registered(database: Database, pipeline_id: str | None, source: str |
             " AND ($source IS NULL OR source = $source)",
             {"source": source},
         ).fetchall()
-    unknown = sorted({name for (name,) in rows} - set(known_pipelines()))
+    unknown = []
+    for (name,) in sorted(rows):
+        try:
+            find_pipeline(name)  # loads one that a package ships, so that its version is known
+        except PipelineError:
+            unknown.append(name)
     if unknown:
         say(
             f"jobs of {', '.join(unknown)} are left alone: not registered now, so nothing tells whether "

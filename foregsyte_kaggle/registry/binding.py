@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from foregsyte_kaggle.errors import InvalidArgumentError, known_names
-from foregsyte_kaggle.registry.registered import Pipeline
+from foregsyte_kaggle.registry.definition import Pipeline
 from foregsyte_kaggle.worker import Caller
 
-__all__ = ["check_params"]
+__all__ = ["Call", "calls_of", "check_params"]
 
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -29,8 +29,7 @@ def check_params(found: Pipeline, names: Iterable[str]) -> None:
     InvalidArgumentError
         If the pipeline takes no path, does not take one of the params, or needs another one.
     """
-    target = found.target
-    caller = Caller(target, folder="")
+    caller = Caller(found.target, folder="")
     built_with, given = caller.split(dict.fromkeys(names))
     if caller.wants_job:
         if "job" in given:
@@ -39,28 +38,45 @@ def check_params(found: Pipeline, names: Iterable[str]) -> None:
                 "name; rename the param"
             )
         given = {**given, "job": None}
-    if not found.is_class:
-        calls = [_Call(target, 1, given)]
-    elif not any("__call__" in vars(one) for one in target.__mro__):  # type: ignore[attr-defined]
+    if found.is_class and not any("__call__" in vars(one) for one in found.target.__mro__):  # type: ignore[attr-defined]
         raise InvalidArgumentError(
             f"the class of the pipeline {found.pipeline_id!r} has no __call__(self, path), which is called for "
             "each input; add it"
         )
-    else:
-        calls = [_Call(target, 0, built_with)]
-        if inspect.isfunction(inspect.getattr_static(target, "__call__")):
-            calls.append(_Call(target.__call__, 2, given))  # type: ignore[operator]
+    calls = calls_of(found)
     takes = sorted({name for call in calls for name in call.takes} - {"job"})
     for call in calls:
-        call.check(found.pipeline_id, takes)
+        call.check(found.pipeline_id, built_with if call.builds else given, takes)
 
 
-class _Call:
-    """One call: of a function, of a class to build it, or of what was built."""
+def calls_of(found: Pipeline) -> list[Call]:
+    """Return what a worker calls: a function, or a class to build it and then what was built."""
+    target = found.target
+    if not found.is_class:
+        return [Call(target, 1)]
+    calls = [Call(target, 0, builds=True)]
+    if inspect.isfunction(inspect.getattr_static(target, "__call__", None)):
+        calls.append(Call(target.__call__, 2))  # type: ignore[operator]
+    return calls
 
-    def __init__(self, function: Callable[..., Any], first: int, given: dict[str, Any]) -> None:
+
+class Call:
+    """One call: of a function, of a class to build it, or of what was built.
+
+    Attributes
+    ----------
+    function : callable
+        What is called.
+    takes : dict of str and inspect.Parameter
+        What it takes by name, behind the path; with ``job``.
+    builds : bool
+        Whether it builds a class.
+    """
+
+    def __init__(self, function: Callable[..., Any], first: int, *, builds: bool = False) -> None:
+        self.function = function
+        self.builds = builds
         self._first = first
-        self._given = given
         try:
             # Of a wrapper its own: what it hands on to the wrapped function, nobody can tell.
             self._signature = inspect.signature(function, follow_wrapped=False)
@@ -73,19 +89,18 @@ class _Call:
         by_name = [one for one in parameters if one.kind in _BY_NAME]
         self.takes = {one.name: one for one in by_name if one not in by_position[:first]}
 
-    def check(self, pipeline_id: str, takes: list[str]) -> None:
+    def check(self, pipeline_id: str, given: dict[str, Any], takes: list[str]) -> None:
         """Refuse the call if Python would."""
         try:
-            self._signature.bind(*[None] * self._first, **self._given)
+            self._signature.bind(*[None] * self._first, **given)
         except TypeError as error:
-            raise InvalidArgumentError(
-                f"the pipeline {pipeline_id!r} {self._reason(takes) or f'cannot be called: {error}'}"
-            ) from None
+            reason = self._reason(given, takes) or f"cannot be called: {error}"
+            raise InvalidArgumentError(f"the pipeline {pipeline_id!r} {reason}") from None
 
-    def _reason(self, takes: list[str]) -> str | None:
+    def _reason(self, given: dict[str, Any], takes: list[str]) -> str | None:
         if self._lacks_path:
             return "takes no path, with which it is called; expected a function such as fn(path)"
-        for name in self._given:
+        for name in given:
             if name not in self.takes:
                 known = known_names(name, takes) if takes else " It takes only the path."
                 return (
@@ -93,7 +108,7 @@ class _Call:
                     "columns."
                 )
         for name, parameter in self.takes.items():
-            if parameter.default is parameter.empty and name not in self._given:
+            if parameter.default is parameter.empty and name not in given:
                 return (
                     f"needs the param {name!r}, which no job gets; give params={{{name!r}: ...}} or a column "
                     "of the table, or a default in the code"

@@ -1,76 +1,27 @@
-"""The registry: which callable stands for a ``pipeline_id``."""
+"""The registry: what ``@pipeline`` declared."""
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib import import_module
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from foregsyte_kaggle.errors import InvalidArgumentError, PipelineError, known_names
-from foregsyte_kaggle.registry.declared import DeclaredSchema, declared_schema
-from foregsyte_kaggle.registry.fingerprints import fingerprint
+from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.registry.declared import declared_schema
+from foregsyte_kaggle.registry.definition import Pipeline, is_pipeline_id
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Pipeline", "find_pipeline", "known_pipelines", "pipeline", "pipelines"]
+__all__ = ["declared_as", "pipeline", "registered_pipelines", "shipping"]
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 
-_valid_id = re.compile(r"[a-z][a-z0-9_]{0,62}").fullmatch
-
-#: Built-in pipelines by where they are, so that listing them imports nothing.
-BUILTIN = {
-    "file_info": "foregsyte_kaggle.registry.builtin:file_info",
-    "video_info": "foregsyte_kaggle.registry.builtin:video_info",
-    "yolo_ocr": "foregsyte_kaggle.vision.pipeline:YoloOcr",
-}
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """A callable under its ``pipeline_id``.
-
-    Attributes
-    ----------
-    pipeline_id : str
-        Letters, digits and underscores.
-    target : callable
-        A function ``fn(path, **params)``, or a class that is built once per worker and then called.
-    origin : str
-        ``"notebook"`` for what ``@pipeline`` registered, ``"built-in"`` otherwise.
-    version : str or None
-        Stands for the code in place of its fingerprint.
-    batch_size : int or None
-        How many inputs a call gets at most, in a list; None where it gets one, by itself.
-    schema : dict or None
-        The columns of its results with their types; None where these follow from the values.
-    """
-
-    pipeline_id: str
-    target: Callable[..., Any]
-    origin: str
-    version: str | None = None
-    batch_size: int | None = None
-    schema: DeclaredSchema | None = None
-
-    @property
-    def is_class(self) -> bool:
-        """Whether the target is a class, built once per worker and distinct params."""
-        return inspect.isclass(self.target)
-
-    @cached_property
-    def code_version(self) -> str:
-        """The version given, or the code's fingerprint."""
-        return self.version if self.version is not None else fingerprint(self.target)
-
-
 _registered: dict[str, Pipeline] = {}
+#: What packages declared while they were loaded for their entry points.
+_shipped: list[Pipeline] = []
+_is_shipping: ContextVar[bool] = ContextVar("is_shipping", default=False)
 
 
 def pipeline(
@@ -130,7 +81,7 @@ def pipeline(
     ... def line_count(path):
     ...     return {"lines": len(path.read_text().splitlines())}
     """
-    if not isinstance(pipeline_id, str) or not _valid_id(pipeline_id):
+    if not isinstance(pipeline_id, str) or not is_pipeline_id(pipeline_id):
         raise InvalidArgumentError(
             f"pipeline_id={pipeline_id!r} cannot name a table; expected a small letter, then up to 62 "
             "small letters, digits and underscores, such as 'yolo_ocr'"
@@ -149,82 +100,37 @@ def pipeline(
                 f"the pipeline {pipeline_id!r} is {target!r:.80}; expected a function or a class"
             )
         text = None if version is None else str(version)
-        _registered[pipeline_id] = Pipeline(
-            pipeline_id, target, "notebook", text, batch_size, declared
-        )
+        made = Pipeline(pipeline_id, target, _origin(target), text, batch_size, declared)
+        if _is_shipping.get():
+            _shipped.append(made)
+        else:
+            _registered[pipeline_id] = made
         return target
 
     return register
 
 
-def find_pipeline(pipeline_id: str) -> Pipeline:
-    """Return the pipeline of an id.
-
-    Raises
-    ------
-    PipelineError
-        If there is none; says which there are and the nearest.
-    InvalidArgumentError
-        If it is no text.
-    """
-    if not isinstance(pipeline_id, str):
-        raise InvalidArgumentError(
-            f"pipeline_id={pipeline_id!r:.80} is no text; expected the id that a pipeline is registered "
-            "under, such as 'file_info'"
-        )
-    found = _registered.get(pipeline_id)
-    if found is not None:
-        return found
-    if pipeline_id in BUILTIN:
-        return _builtin(pipeline_id)
-    raise PipelineError(
-        f"there is no pipeline {pipeline_id!r}.{known_names(pipeline_id, known_pipelines())} Define it "
-        f"first: @foregsyte_kaggle.pipeline({pipeline_id!r}) above a function of a path."
-    )
+def registered_pipelines() -> dict[str, Pipeline]:
+    """Return what the notebook registered, and the modules that it imported, by id."""
+    return _registered
 
 
-@cache
-def _builtin(pipeline_id: str) -> Pipeline:
-    module, _, name = BUILTIN[pipeline_id].partition(":")
-    target = getattr(import_module(module), name)
-    schema = getattr(target, "schema", None)
-    return Pipeline(
-        pipeline_id,
-        target,
-        "built-in",
-        version=getattr(target, "version", None),
-        schema=None if schema is None else declared_schema(schema),
-    )
+def declared_as(target: object) -> Pipeline | None:
+    """Return what was declared of a target by ``@pipeline``, wherever that was."""
+    declared = (*reversed(_shipped), *_registered.values())
+    return next((one for one in declared if one.target is target), None)
 
 
-def known_pipelines() -> list[str]:
-    """Return the ids that ``find_pipeline`` knows, sorted."""
-    return sorted({*_registered, *BUILTIN})
+@contextmanager
+def shipping() -> Iterator[None]:
+    """Within it, ``@pipeline`` registers nothing, so that loading a package replaces nothing of the notebook's."""
+    token = _is_shipping.set(True)
+    try:
+        yield
+    finally:
+        _is_shipping.reset(token)
 
 
-def pipelines() -> pd.DataFrame:
-    """List the pipelines that a run can call.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``pipeline_id``, ``origin``, ``kind`` (function or class), ``code_version``, and the first line
-        of its documentation.
-    """
-    import pandas as pd
-
-    rows = []
-    for pipeline_id in known_pipelines():
-        found = find_pipeline(pipeline_id)
-        doc = inspect.getdoc(found.target) or ""
-        rows.append(
-            {
-                "pipeline_id": pipeline_id,
-                "origin": found.origin,
-                "kind": "class" if found.is_class else "function",
-                "code_version": found.code_version,
-                "description": doc.partition("\n")[0],
-            }
-        )
-    columns = ["pipeline_id", "origin", "kind", "code_version", "description"]
-    return pd.DataFrame(rows, columns=columns)
+def _origin(target: Callable[..., Any]) -> str:
+    module = getattr(target, "__module__", None)
+    return "notebook" if module in (None, "__main__") else str(module)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from foregsyte_kaggle.errors import InvalidArgumentError
@@ -10,43 +11,22 @@ from foregsyte_kaggle.errors import InvalidArgumentError
 __all__ = ["check_params"]
 
 
-def check_params(
-    *,
-    every_seconds: Any,
-    frames: Any,
-    confidence: Any,
-    iou: Any,
-    classes: Any,
-    annotate: Any,
-) -> None:
-    """Refuse values that are not of the expected form.
+def check_params(params: Mapping[str, Any]) -> None:
+    """Refuse values that are not of the expected form; what is not given is not looked at.
 
     Raises
     ------
     InvalidArgumentError
         Names the first such param, its value, and what was expected.
     """
-    if not (_is_number(every_seconds) and every_seconds > 0):
-        raise _refused("every_seconds", every_seconds, "a number above 0")
-    if frames is not None and not (_is_whole(frames) and frames >= 1):
-        raise _refused("frames", frames, "a whole number from 1, or None for one every_seconds")
-    for name, value in (("confidence", confidence), ("iou", iou)):
-        if not (_is_number(value) and 0 <= value <= 1):
-            raise _refused(name, value, "a number from 0 to 1")
-    if classes is not None and not (
-        isinstance(classes, (list, tuple))
-        and classes
-        and all(isinstance(one, str) or _is_whole(one) for one in classes)
-    ):
-        raise _refused(
-            "classes", classes, "a list of names or numbers, such as ['person'], or None"
+    for name, value in params.items():
+        fits, expected = RULES[name]
+        if not fits(value):
+            raise InvalidArgumentError(f"yolo_ocr: {name}={value!r:.80}; expected {expected}")
+    if params.get("classes") is not None and params.get("detector") is None:
+        raise InvalidArgumentError(
+            f"yolo_ocr: classes={params['classes']!r:.80} says what a detector looks for; add detector="
         )
-    if not isinstance(annotate, bool):
-        raise _refused("annotate", annotate, "True or False")
-
-
-def _refused(name: str, value: Any, expected: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"yolo_ocr: {name}={value!r:.80}; expected {expected}")
 
 
 def _is_number(value: Any) -> bool:
@@ -56,3 +36,35 @@ def _is_number(value: Any) -> bool:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _are_classes(value: Any) -> bool:
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) > 0
+        and all(isinstance(one, str) or _is_whole(one) for one in value)
+    )
+
+
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "detector": (
+        lambda value: value is None or (isinstance(value, str) and bool(value)),
+        "the path of an ONNX file, or None",
+    ),
+    "every_seconds": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "frames": (
+        lambda value: value is None or (_is_whole(value) and value >= 1),
+        "a whole number from 1, or None for one every_seconds",
+    ),
+    "confidence": (_is_share, "a number from 0 to 1"),
+    "iou": (_is_share, "a number from 0 to 1"),
+    "classes": (
+        lambda value: value is None or _are_classes(value),
+        "a list of names or numbers, such as ['person'], or None",
+    ),
+    "annotate": (lambda value: isinstance(value, bool), "True or False"),
+}

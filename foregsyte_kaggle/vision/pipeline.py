@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from foregsyte_kaggle.errors import InvalidArgumentError, MissingExtraError
 from foregsyte_kaggle.vision.params import check_params
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from foregsyte_kaggle.vision.frames import Frame
     from foregsyte_kaggle.worker import JobContext
 
 __all__ = ["YoloOcr"]
 
-#: What it needs, by the name that is imported; each is named in the extra ``vision``.
-NEEDS = {
-    "av": "PyAV",
-    "cv2": "opencv-python-headless",
-    "onnxruntime": "onnxruntime",
-    "rapidocr": "rapidocr",
-}
 SHEET_NAME = "sheet.jpg"
 
 
@@ -41,10 +31,10 @@ class YoloOcr:
 
     Raises
     ------
-    MissingExtraError
-        If a package of the extra ``vision`` is not installed.
     InvalidArgumentError
         If the detector cannot be found or used.
+    ImportError
+        If a package of the extra ``vision`` is not installed; a run refuses that before it starts.
     """
 
     #: The columns of the result.
@@ -64,21 +54,28 @@ class YoloOcr:
     version: ClassVar[str] = "1"
 
     def __init__(self, detector: str | None = None) -> None:
-        missing = [name for module, name in NEEDS.items() if not importlib.util.find_spec(module)]
-        if missing:
-            raise MissingExtraError(
-                f"yolo_ocr needs {', '.join(missing)}: pip install 'foregsyte-kaggle[vision]'"
-            )
-        if detector is not None and not (isinstance(detector, str) and detector):
-            raise InvalidArgumentError(
-                f"yolo_ocr: detector={detector!r:.80}; expected the path of an ONNX file, or None"
-            )
+        check_params({"detector": detector})
         from foregsyte_kaggle.vision.detector import Detector
         from foregsyte_kaggle.vision.detector_files import find_detector
         from foregsyte_kaggle.vision.reader import Reader
 
         self._detector = None if detector is None else Detector(str(find_detector(detector)))
         self._reader = Reader()
+
+    @staticmethod
+    def check_params(**params: Any) -> None:
+        """Refuse params that would fail each job; ``register_jobs`` asks.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If a value is not of the expected form, or there is no such detector.
+        """
+        check_params(params)
+        if params.get("detector") is not None:
+            from foregsyte_kaggle.vision.detector_files import find_detector
+
+            find_detector(params["detector"])
 
     def __call__(
         self,
@@ -120,24 +117,12 @@ class YoloOcr:
             frame as it is shown; ``text`` with line breaks, and ``text_confidence``, both None where there is
             no text on a thing. Without a detector the box is that of the line, and there is no label.
         """
-        check_params(
-            every_seconds=every_seconds,
-            frames=frames,
-            confidence=confidence,
-            iou=iou,
-            classes=classes,
-            annotate=annotate,
-        )
         if isinstance(path, str):  # as ids and URLs come
             raise TypeError(
                 f"yolo_ocr takes a file, and got the id or URL {path!r}: register paths for it"
             )
         wanted = None
-        if classes is not None:
-            if self._detector is None:
-                raise InvalidArgumentError(
-                    f"yolo_ocr: classes={classes!r:.80} says what a detector looks for; add detector="
-                )
+        if classes is not None and self._detector is not None:
             wanted = self._detector.class_numbers(classes)
         from foregsyte_kaggle.vision.frames import sample_frames
         from foregsyte_kaggle.vision.sheet import ContactSheet

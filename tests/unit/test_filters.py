@@ -62,7 +62,7 @@ def test_pipeline_that_is_nowhere_is_an_error_with_the_nearest(
         function("scroe")
     assert str(caught.value) == (
         "there is no pipeline 'scroe', neither registered nor in this ledger. Did you mean 'score'? "
-        "Known are 'by hand', file_info, score, video_info."
+        "Known are 'by hand', file_info, score, video_info, yolo_ocr."
     )
     assert retry_jobs() == 1, "nothing was changed"
 

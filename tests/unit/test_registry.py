@@ -47,7 +47,7 @@ class Model:
 def test_id_that_can_name_a_table_is_taken(pipeline_id: str) -> None:
     assert pipeline(pipeline_id)(count_lines) is count_lines
     found = find_pipeline(pipeline_id)
-    assert (found.target, found.origin, found.is_class) == (count_lines, "notebook", False)
+    assert (found.target, found.origin, found.is_class) == (count_lines, __name__, False)
     assert pipeline_id in known_pipelines()
 
 
@@ -146,21 +146,39 @@ def test_pipelines_are_listed_with_what_they_are() -> None:
     pipeline("model", version="7")(Model)
     pipeline("nameless")(lambda path: None)
     frame = pipelines()
-    columns = ["pipeline_id", "origin", "kind", "code_version", "description"]
-    assert frame.columns.tolist() == columns
     frame = frame.set_index("pipeline_id")
     ours = ["count_lines", "file_info", "model", "nameless", "video_info", "yolo_ocr"]
     assert frame.index.tolist() == ours
-    assert frame.loc["count_lines"].tolist() == [
-        "notebook",
-        "function",
-        fingerprint(count_lines),
-        "Count the lines.",
-    ]
-    assert frame.loc["model"].tolist() == ["notebook", "class", "7", "Answer 42."]
-    assert frame.loc["file_info", "origin"] == "built-in"
+    assert frame.loc["count_lines"].to_dict() == {
+        "origin": __name__,
+        "kind": "function",
+        "params": "",
+        "extra": None,
+        "installed": True,
+        "problem": None,
+        "code_version": fingerprint(count_lines),
+        "description": "Count the lines.",
+    }
+    told = ["kind", "params", "code_version", "description"]
+    assert frame.loc["model", told].tolist() == ["class", "weights", "7", "Answer 42."]
     assert frame.loc["nameless", "description"] == ""
-    assert frame.loc["yolo_ocr", ["origin", "kind"]].tolist() == ["built-in", "class"]
+    assert frame.loc["file_info", ["origin", "extra"]].tolist() == ["built-in", None]
+    params = (
+        "detector=None, every_seconds=1.0, frames=None, confidence=0.25, iou=0.45, classes=None, "
+        "annotate=False"
+    )
+    assert frame.loc["yolo_ocr", ["origin", "kind", "extra", "params"]].tolist() == [
+        "built-in",
+        "class",
+        "vision",
+        params,
+    ]
+
+
+def test_what_a_notebook_registers_is_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(count_lines, "__module__", "__main__")
+    pipeline("count_lines")(count_lines)
+    assert find_pipeline("count_lines").origin == "notebook"
 
 
 # Versions of code

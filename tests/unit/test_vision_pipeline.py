@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("cv2", reason="needs OpenCV: pip install 'foregsyte-kaggle[vision]'")
@@ -16,7 +16,7 @@ pytest.importorskip("onnx", reason="the detectors are written with it: pip insta
 import cv2
 from PIL import Image, ImageDraw, ImageFont
 
-from foregsyte_kaggle.errors import InvalidArgumentError, MissingExtraError
+from foregsyte_kaggle import InvalidArgumentError, Workspace, jobs_frame, register_jobs
 from foregsyte_kaggle.registry import check_params as check_names
 from foregsyte_kaggle.registry import find_pipeline
 from foregsyte_kaggle.surroundings import WORKERS_VARIABLE, machine, threads_per_worker
@@ -130,11 +130,33 @@ def test_progress_goes_by_frames(tmp_path: Path, build: Any, job: JobContext) ->
         ),
     ],
 )
-def test_an_ill_typed_param_is_refused_before_the_file_is_opened(
-    build: Any, job: JobContext, params: dict[str, Any], message: str
-) -> None:
+def test_a_param_that_cannot_be_meant_is_refused(params: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=f"^yolo_ocr: {message}"):
-        build()(Path("nowhere.mp4"), job, **params)
+        YoloOcr.check_params(**params)
+
+
+def test_params_are_refused_when_jobs_are_registered(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("clips").mkdir()
+    Path("clips/a.mp4").touch()
+    for params, message in (
+        ({"confidence": 2}, "confidence=2; expected a number from 0 to 1"),
+        ({"annotate": "yes"}, "takes 'annotate' as bool, and params has 'yes' of type str"),
+        (
+            {"classes": "person"},
+            r"takes 'classes' as Sequence\[int \| str\] \| None, and params has",
+        ),
+        ({"detector": "best.onnx"}, "detector='best.onnx': there is no such file"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            register_jobs("clips", "yolo_ocr", params=params)
+    assert jobs_frame().empty
+    table = pd.DataFrame({"path": ["clips/a.mp4", "clips/a.mp4"], "iou": [0.5, 1.5]})
+    with pytest.raises(InvalidArgumentError, match=r"iou=1\.5; expected a number from 0 to 1"):
+        register_jobs(table, "yolo_ocr")
+    assert register_jobs("clips", "yolo_ocr", params={"confidence": 1}).added == 1
 
 
 def test_an_id_is_refused(build: Any, job: JobContext) -> None:
@@ -142,22 +164,6 @@ def test_an_id_is_refused(build: Any, job: JobContext) -> None:
         build()("https://x/y.mp4", job)
     with pytest.raises(InvalidArgumentError, match="detector=7; expected the path"):
         build(7)
-
-
-def test_a_missing_package_is_said_with_the_line_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util,
-        "find_spec",
-        lambda name: None if name in ("cv2", "rapidocr") else real(name),
-    )
-    with pytest.raises(MissingExtraError) as caught:
-        YoloOcr()
-    assert str(caught.value) == (
-        "yolo_ocr needs opencv-python-headless, rapidocr: pip install 'foregsyte-kaggle[vision]'"
-    )
 
 
 def test_it_is_built_in_with_its_schema_and_its_params() -> None:
