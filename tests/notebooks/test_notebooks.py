@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 
 SANITIZE = Path(__file__).with_name("sanitize.cfg")
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+#: What a notebook imports of the extra ``vision``.
+OF_VISION = {"custom_pipeline": ("onnxruntime", "rapidocr"), "yolo_ocr": ("av", "rapidocr")}
 
 
 @pytest.mark.notebook
@@ -23,6 +26,9 @@ def test_there_are_notebooks() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_gives_its_saved_outputs(notebook: Path, tmp_path: Path) -> None:
+    for module in OF_VISION.get(notebook.stem, ()):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{notebook.name} needs {module}: pip install 'foregsyte-kaggle[vision]'")
     # A copy, since the kernel works in the notebook's folder and leaves its workspace there.
     copy = shutil.copy(notebook, tmp_path)
     nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(SANITIZE)]
