@@ -97,10 +97,13 @@ def known_names(given: str, known: Iterable[str]) -> str:
     if not names:
         return " There are none yet."
     near = difflib.get_close_matches(given, names, n=1)
+    if names == near:
+        return f" Did you mean {near[0]!r}, the only one?"
     shown = [name if name.isidentifier() else repr(name) for name in names[:MOST_NAMES]]
     more = f" and {len(names) - MOST_NAMES:,} more" if names[MOST_NAMES:] else ""
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{hint} Known are {', '.join(shown)}{more}."
+    verb = "is only" if len(names) == 1 else "are"
+    return f"{hint} Known {verb} {', '.join(shown)}{more}."
 
 
 @contextmanager

@@ -32,6 +32,8 @@ class Ended(NamedTuple):
     final: bool
     """False where the run tries the job again."""
     outcome: Outcome
+    path: str = ""
+    """Of its input, as the pipeline got it."""
 
 
 def record_group(

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from foregsyte_kaggle.notices import counted
@@ -101,7 +102,7 @@ class Run:
         self._pace = Pace()
         self._load: Callable[[], Load] = Load
         self._fractions: Mapping[int, float] = {}
-        self._first_failed: dict[str, int] = {}
+        self._first_failed: dict[str, tuple[int, str]] = {}
         self._began = time.monotonic()
         self._took = 0.0
         self._over = threading.Event()
@@ -223,11 +224,11 @@ class Run:
             parts.append(f"{self.failed:,} failed")
         if self.returned:
             parts.append(f"{self.returned:,} back to pending")
-        ended = (
-            ""
-            if self.ended_by in {None, "finished", "time_limit", "disk"}
-            else f", {self.ended_by}"
-        )
+        ended = {
+            "limit": f"; limit reached, {self.left:,} left pending",
+            "stopped": ", stopped",
+            "error": ", error",
+        }.get(self.ended_by or "", "")
         speed = f"{self.jobs_per_second:,.1f} jobs/s"
         lines = [f"{self.label}: {', '.join(parts)} in {self.seconds:,.1f} s ({speed}){ended}"]
         if self.ended_by == "time_limit":
@@ -248,6 +249,12 @@ class Run:
             self.failures.items(), key=lambda item: (-item[1][0], item[0])
         ):
             first = message.strip().splitlines()[0][:200] if message.strip() else ""
+            _, path = self._first_failed[kind]
+            name = path if "://" in path else PurePath(path).name
+            if (
+                name and name not in first
+            ):  # many messages, such as "list index out of range", name nothing
+                first = f"{name}: {first}"
             lines.append(f"  {count:,} x {kind}{', first' if count > 1 else ''}: {first}")
         return lines + self.hints()
 
@@ -273,8 +280,9 @@ class Run:
             kind = ended.outcome.error_type or ended.outcome.outcome
             count, message = self.failures.get(kind, (0, ""))
             # Not the first to fail, which differs from run to run.
-            if ended.outcome.position <= self._first_failed.get(kind, ended.outcome.position):
-                self._first_failed[kind] = ended.outcome.position
+            position = ended.outcome.position
+            if position <= self._first_failed.get(kind, (position, ""))[0]:
+                self._first_failed[kind] = position, ended.path
                 message = ended.outcome.error_message or ""
             self.failures[kind] = (count + 1, message)
         self._pace.note(self.completed + self.failed)

@@ -75,6 +75,16 @@ def pipeline(
         If the id, ``batch_size`` or the schema is not of that form, or the decorated object cannot be
         called.
 
+    Notes
+    -----
+    Of a param that is annotated with a type of Python's, with Optional, Union or Literal, or with lists and
+    dicts of these, ``register_jobs`` refuses other values, of a table too. A class may have a static method
+    ``check_params(**params)``, which it calls for distinct params, to refuse by raising what no type tells.
+
+    A package ships pipelines by entry points of the group ``foregsyte_kaggle.pipelines``, whose names are
+    the ids: ``text_turn = "my_package.pipelines:TextTurn"``, with ``[gpu]`` behind it where it needs an extra
+    of that package. They are decorated as in a notebook, and imported when one of them is needed.
+
     Examples
     --------
     >>> @pipeline("line_count", schema={"lines": int})

@@ -202,9 +202,9 @@ def test_failures_cost_their_job_alone_and_are_counted_by_kind(
     }
     lines = made.summary()
     assert lines[0].startswith("p: 2 completed, 4 failed in ")
-    assert lines[1].startswith("  2 x ValueError, first: bad ")
-    assert "second line" not in lines[1]
-    assert "  1 x SystemExit: the pipeline called sys.exit(gone)" in lines
+    assert lines[1] == "  2 x ValueError, first: 1.txt: bad 1"
+    assert "  1 x SystemExit: 3.txt: the pipeline called sys.exit(gone)" in lines
+    assert any(line.startswith("  1 x ResultError: 4.txt: the pipeline returned") for line in lines)
     assert capsys.readouterr().out.count("x ValueError") == 1
     ((output, message, text),) = query(
         "SELECT output, a.error_message, traceback FROM job_attempts AS a JOIN jobs USING (job_id)"
