@@ -16,9 +16,10 @@ pytest.importorskip("cv2", reason="needs OpenCV: pip install 'foregsyte-kaggle[v
 import av
 import cv2
 
-from foregsyte_kaggle.registry.builtin import UnreadableVideoError, open_video
 from foregsyte_kaggle.vision.frames import sample_frames
-from foregsyte_kaggle.vision.timeline import Timeline, end_seconds
+from foregsyte_kaggle.vision.lengths import end_seconds
+from foregsyte_kaggle.vision.opening import UnreadableVideoError, open_video
+from foregsyte_kaggle.vision.timeline import Timeline
 from tests.fixtures import make_tiny_mp4 as maker
 
 pytestmark = pytest.mark.unit
