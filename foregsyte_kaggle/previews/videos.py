@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foregsyte_kaggle.previews.preview import MOST_PIXELS, SIDE, Preview, TimedFile, as_data_uri
+from foregsyte_kaggle.previews.preview import MOST_PIXELS, Preview, TimedFile, as_data_uri
 from foregsyte_kaggle.vision.thumbnails import frame_as_jpeg
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def video_format(head: bytes) -> str | None:
     return None
 
 
-def preview_video(path: Path, form: str) -> Preview:
+def preview_video(path: Path, form: str, side: int) -> Preview:
     """Return the middle frame; may raise what PyAV raises for a damaged file, or if it is missing."""
     import av
 
@@ -65,7 +65,7 @@ def preview_video(path: Path, form: str) -> Preview:
         frame, seconds = _middle_frame(container, stream)
         if frame is None:
             return Preview(note="The video has no frame that can be decoded.")
-        data = frame_as_jpeg(frame, float(stream.sample_aspect_ratio or 1), SIDE)
+        data = frame_as_jpeg(frame, float(stream.sample_aspect_ratio or 1), side)
     where = "" if seconds is None else f", at {seconds:,.1f} s"
     return Preview(
         kind="image", data_uri=as_data_uri("image/jpeg", data), note=f"A frame of {said}{where}."
