@@ -61,7 +61,7 @@ def video_info(path: Path, job: JobContext | None = None, *, thumbnail: bool = F
         The video.
     thumbnail
         Whether to decode a frame also and write it as ``thumbnail.jpg``, at most 320 pixels wide and
-        high, as it is shown: from a tenth of the length, or from further on if all of it has one colour
+        high, as it is shown: from about a tenth of the length, or from further on if it is of one colour
         there. Off by default, since a file for each video adds up.
 
     Returns
@@ -69,7 +69,7 @@ def video_info(path: Path, job: JobContext | None = None, *, thumbnail: bool = F
     dict
         ``container`` (``mp4``, ``mov``, ``mkv``, ``webm``, ``avi``, …); ``codec``; ``width`` and
         ``height`` in pixels as stored, before any rotation; ``fps``, an average, 0.0 when unknown;
-        ``frames``, counted where the header does not say; ``duration_seconds``, by the header if the
+        ``frames``, counted where no header says, or a wrong one; ``duration_seconds``, by the header if the
         last frames agree with it, and else by the frames; ``audio_streams``, how many there are.
 
     Raises

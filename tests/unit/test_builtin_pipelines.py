@@ -19,7 +19,7 @@ import pytest
 
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.registry.builtin import file_info, video_info
-from foregsyte_kaggle.vision import lengths
+from foregsyte_kaggle.vision import lengths, thumbnails
 from foregsyte_kaggle.vision.opening import UnreadableVideoError
 from foregsyte_kaggle.worker import JobContext
 from tests.fixtures import make_tiny_mp4 as maker
@@ -693,6 +693,18 @@ def test_thumbnail_passes_over_a_black_beginning(folder: Path, job: JobContext) 
     video_info(path, job, thumbnail=True)
 
     assert_red_and_blue(picture(job))
+
+
+def test_thumbnail_decodes_few_frames_where_only_the_first_stands_for_itself(
+    folder: Path, job: JobContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thumbnails, "MOST_DECODED", 3)
+    path = write_video(folder / "a.mp4", count=60, empty_until=4)
+
+    video_info(path, job, thumbnail=True)
+
+    # So it never comes to a frame that is not black.
+    assert max(high for _, high in picture(job).getextrema()) < 20
 
 
 def test_thumbnail_of_a_black_video_is_black(folder: Path, job: JobContext) -> None:
