@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.previews.preview import (
     MOST_PIXELS,
-    SIDE,
     Preview,
     TimedFile,
     as_data_uri,
@@ -56,7 +55,7 @@ def image_type(head: bytes) -> str | None:
 BITMAP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
 
 
-def preview_image(path: Path, kind: str, size: int) -> Preview:
+def preview_image(path: Path, kind: str, size: int, side: int) -> Preview:
     """Return a thumbnail; may raise what Pillow raises for a damaged file.
 
     Parameters
@@ -65,6 +64,8 @@ def preview_image(path: Path, kind: str, size: int) -> Preview:
         As ``image_type`` told it.
     size
         In bytes.
+    side
+        Pixels of the thumbnail's longer side, at most.
     """
     try:
         from PIL import Image, ImageOps
@@ -86,7 +87,7 @@ def preview_image(path: Path, kind: str, size: int) -> Preview:
         if width * height > MOST_PIXELS:
             return Preview(note=f"The image has too many pixels for a preview: {note}.")
         small = _scalable(image)
-        small.thumbnail((SIDE, SIDE))  # which decodes a JPEG at a part of its size
+        small.thumbnail((side, side))  # which decodes a JPEG at a part of its size
         with contextlib.suppress(Exception):  # damaged EXIF data
             small = ImageOps.exif_transpose(small)
         return Preview(kind="image", data_uri=_encode(small), note=f"{note}.")

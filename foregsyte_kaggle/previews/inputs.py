@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from foregsyte_kaggle.previews.images import image_type, preview_image
-from foregsyte_kaggle.previews.preview import Preview, in_bytes
+from foregsyte_kaggle.previews.preview import SIDE, Preview, in_bytes
 from foregsyte_kaggle.previews.tables import is_parquet, preview_csv, preview_parquet
 from foregsyte_kaggle.previews.texts import decode_text, preview_text
 from foregsyte_kaggle.previews.videos import preview_video, video_format
@@ -25,7 +25,7 @@ MOST_ENTRIES = 10_000
 DELIMITERS = {".csv": None, ".tsv": "\t"}
 
 
-def preview_input(path: str | os.PathLike[str]) -> Preview:
+def preview_input(path: str | os.PathLike[str], side: int = SIDE) -> Preview:
     """Return what can be shown of a file.
 
     Only folders and regular files are looked into: a named pipe would wait, and a device has no end.
@@ -34,6 +34,8 @@ def preview_input(path: str | os.PathLike[str]) -> Preview:
     ----------
     path
         The file or folder.
+    side
+        Pixels of the longer side of a picture, at most.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def preview_input(path: str | os.PathLike[str]) -> Preview:
         be shown. No error is raised.
     """
     try:
-        return _preview(Path(path))
+        return _preview(Path(path), side)
     except OSError as error:
         if isinstance(error, (FileNotFoundError, NotADirectoryError)):
             return Preview(note="There is no such file now.")
@@ -51,7 +53,7 @@ def preview_input(path: str | os.PathLike[str]) -> Preview:
         return Preview(note=f"It cannot be shown: {_words(error)}.")
 
 
-def _preview(path: Path) -> Preview:
+def _preview(path: Path, side: int) -> Preview:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         return Preview(note=_describe_folder(path))
@@ -65,14 +67,14 @@ def _preview(path: Path) -> Preview:
         size = max(os.fstat(file.fileno()).st_size, len(head))
     if not head:
         return Preview(note="The file is empty (0 bytes).")
-    return _preview_content(path, head, size)
+    return _preview_content(path, head, size, side)
 
 
-def _preview_content(path: Path, head: bytes, size: int) -> Preview:
+def _preview_content(path: Path, head: bytes, size: int, side: int) -> Preview:
     if (kind := image_type(head)) is not None:
-        return _attempt("image", size, lambda: preview_image(path, kind, size))
+        return _attempt("image", size, lambda: preview_image(path, kind, size, side))
     if (form := video_format(head)) is not None:
-        return _attempt("video", size, lambda: preview_video(path, form))
+        return _attempt("video", size, lambda: preview_video(path, form, side))
     if is_parquet(head):
         return _attempt("Parquet file", size, lambda: preview_parquet(path, size))
     text = decode_text(head)

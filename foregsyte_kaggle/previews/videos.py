@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foregsyte_kaggle.previews.preview import MOST_PIXELS, SIDE, Preview, TimedFile, as_data_uri
+from foregsyte_kaggle.previews.preview import MOST_PIXELS, Preview, TimedFile, as_data_uri
+from foregsyte_kaggle.vision.thumbnails import frame_as_jpeg
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -45,7 +45,7 @@ def video_format(head: bytes) -> str | None:
     return None
 
 
-def preview_video(path: Path, form: str) -> Preview:
+def preview_video(path: Path, form: str, side: int) -> Preview:
     """Return the middle frame; may raise what PyAV raises for a damaged file, or if it is missing."""
     import av
 
@@ -65,7 +65,7 @@ def preview_video(path: Path, form: str) -> Preview:
         frame, seconds = _middle_frame(container, stream)
         if frame is None:
             return Preview(note="The video has no frame that can be decoded.")
-        data = _encode(frame, float(stream.sample_aspect_ratio or 1))
+        data = frame_as_jpeg(frame, float(stream.sample_aspect_ratio or 1), side)
     where = "" if seconds is None else f", at {seconds:,.1f} s"
     return Preview(
         kind="image", data_uri=as_data_uri("image/jpeg", data), note=f"A frame of {said}{where}."
@@ -125,25 +125,3 @@ def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
         return
     with contextlib.suppress(av.FFmpegError):
         yield from stream.decode(None)  # what the decoder still holds
-
-
-def _encode(frame: VideoFrame, aspect: float) -> bytes:
-    """Return a frame as a small JPEG, turned as it is shown, with pixels as wide as high."""
-    import av
-    import numpy as np
-
-    width, height = frame.width * aspect, float(frame.height)
-    scale = min(1.0, SIDE / max(width, height, 1))
-    small = frame.reformat(max(2, round(width * scale)), max(2, round(height * scale)), "rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    if turns:
-        turned: Any = np.ascontiguousarray(np.rot90(small.to_ndarray(), turns))
-        small = av.VideoFrame.from_ndarray(turned, format="rgb24")
-    encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height = small.width, small.height
-    encoder.pix_fmt = "yuvj420p"  # of the full range of values, as JPEG has them
-    encoder.time_base = Fraction(1, 25)
-    encoder.options = {"qmin": "3", "qmax": "3"}
-    picture = small.reformat(format="yuvj420p")
-    picture.pts = 0
-    return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])

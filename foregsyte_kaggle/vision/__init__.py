@@ -1,5 +1,5 @@
-"""The built-in pipeline ``yolo_ocr``: frames of videos and images, what is in them, and the text on it.
+"""Videos and images: what they are, their frames, what is on these, and the built-in pipeline ``yolo_ocr``.
 
-Nothing of it is imported before a run needs it, and all but ``pipeline`` only in a worker. It needs the
-extra ``vision``, and knows neither the ledger nor pandas.
+Nothing of it is imported before a run or a preview needs it. It needs the extra ``vision``, and knows
+neither the ledger nor pandas.
 """

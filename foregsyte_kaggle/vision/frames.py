@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from foregsyte_kaggle.registry.builtin import UnreadableVideoError, open_video
 from foregsyte_kaggle.surroundings import threads_per_worker
 from foregsyte_kaggle.vision.images import is_image, read_image
+from foregsyte_kaggle.vision.lengths import end_seconds
 from foregsyte_kaggle.vision.letterbox import Image
-from foregsyte_kaggle.vision.timeline import Timeline, end_seconds
+from foregsyte_kaggle.vision.opening import open_video, unreadable
+from foregsyte_kaggle.vision.timeline import Timeline
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -78,10 +79,7 @@ def sample_frames(
             fraction = min(1.0, done / length) if length > 0 else 0.0
             yield Frame(number - 1, seconds, fraction, _picture(frame))
         if number == 0:
-            name = path.name if path.name.isprintable() else ascii(path.name)
-            raise UnreadableVideoError(
-                f"{name}: not a readable video: no frame of it can be decoded"
-            )
+            raise unreadable(path, "no frame of it can be decoded")
 
 
 def _by_distance(timeline: Timeline, every_seconds: float) -> Iterator[VideoFrame]:

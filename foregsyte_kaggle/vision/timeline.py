@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["Timeline", "end_seconds"]
+__all__ = ["Timeline"]
 
 
 class Timeline:
@@ -100,26 +100,6 @@ class Timeline:
                         shift = (frame.pts or 0) - (frame.dts or 0)
                     last = frame
                     yield frame
-
-
-def end_seconds(container: InputContainer, stream: VideoStream) -> float:
-    """Return how long a video track is, by its last packets, since a header may say anything."""
-    import av
-
-    unit = float(stream.time_base or 1)
-    start = stream.start_time or 0
-    said = stream.duration or (container.duration or 0) / 1_000_000 / unit
-    if said:
-        with contextlib.suppress(av.FFmpegError):
-            container.seek(start + int(said), stream=stream)
-    rate = stream.average_rate or stream.guessed_rate
-    step = 1 / float(rate) / unit if rate else 1.0
-    end = 0.0
-    for packet in container.demux(stream):
-        shown = packet.dts if packet.pts is None else packet.pts
-        if packet.size and shown is not None:
-            end = max(end, shown + (packet.duration or step) - start)
-    return (end or said) * unit
 
 
 def _shown(frame: VideoFrame) -> float:

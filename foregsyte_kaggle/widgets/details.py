@@ -43,6 +43,9 @@ FILES = 20
 RESULT_ROWS = 5
 RESULT_COLUMNS = 12
 
+#: Pixels of the longer side of a picture that a job made: on a contact sheet there is something to read.
+OUTPUT_SIDE = 960
+
 #: Ends of the names of files that are shown as pictures.
 PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".webp"}
 
@@ -232,12 +235,17 @@ def _located(workspace: Workspace, recorded: str) -> tuple[Path | None, str | No
 
 
 def _preview_output(places: list[tuple[Path | None, str | None]]) -> Preview | None:
-    """Return what the first of some files looks like; None where none can be looked at."""
+    """Return the first of some pictures that can be shown, or else why not; None where there are none."""
+    why_not = None
     for place in places:
         with unpacked(*place) as path:
-            if path is not None:
-                return preview_input(path)
-    return None
+            if path is None:
+                continue
+            found = preview_input(path, OUTPUT_SIDE)
+        if found.kind == "image":
+            return found
+        why_not = why_not or found
+    return why_not
 
 
 def _preview(directory: Path, details: JobDetails) -> Preview:

@@ -172,7 +172,10 @@ def _how_much(end: str, content: Cut) -> str:
 
 def _result(details: JobDetails) -> str:
     shown = details.output
-    picture = _section("Output", _preview(shown, "Output of the job")) if shown is not None else ""
+    picture = ""
+    if shown is not None:
+        content = f'<div class="fk-made">{_preview(shown, "Output of the job")}</div>'
+        picture = _section("Output", content)
     found = details.result
     if found is None:
         return picture

@@ -91,7 +91,7 @@ class JobDetails:
     input : Preview
         What the input looks like.
     output : Preview or None
-        The first picture among the files; None where there is none.
+        The first picture among the files that can be shown; None where there is none.
     """
 
     job_id: str

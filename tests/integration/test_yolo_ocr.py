@@ -17,6 +17,8 @@ import cv2
 import foregsyte_kaggle as fk
 from foregsyte_kaggle.vision.boxes import overlaps
 from foregsyte_kaggle.vision.pipeline import YoloOcr
+from foregsyte_kaggle.widgets.details import load_details
+from foregsyte_kaggle.workspace import Workspace
 from tests.fixtures import make_tiny_mp4 as maker
 from tests.fixtures.make_detectors import LAYOUTS, write_detector
 
@@ -98,7 +100,9 @@ def test_nothing_found_is_a_completed_job_without_rows(tmp_path: Path) -> None:
     assert rows().dtypes["x1"] == np.float64
 
 
-def test_annotate_leaves_one_sheet_for_each_job(clips: Path, tmp_path: Path) -> None:
+def test_annotate_leaves_one_sheet_for_each_job(
+    clips: Path, tmp_path: Path, workspace: Workspace
+) -> None:
     assert run(clips, frames=4, annotate=True).completed == 2, errors()
     sheets = sorted((tmp_path / "data" / "outputs" / "yolo_ocr").glob("*.jpg"))
     assert [sheet.name[-10:] for sheet in sheets] == ["-sheet.jpg"] * 2
@@ -107,6 +111,11 @@ def test_annotate_leaves_one_sheet_for_each_job(clips: Path, tmp_path: Path) -> 
         assert image is not None
         assert image.shape[1] == 2 * 320
     assert fk.jobs_frame().output_path.notna().all()
+    for job_id in fk.jobs_frame().job_id:
+        details = load_details(workspace, str(job_id))
+        assert details is not None
+        assert details.output is not None
+        assert details.output.note.startswith("640 by "), "the job table shows the sheet"
 
 
 def test_bad_files_and_params_fail_alone_and_say_why(clips: Path) -> None:

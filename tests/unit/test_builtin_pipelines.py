@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import ast
 import gzip
 import hashlib
+import io
 import os
 import pickle
+import struct
 import sys
 import wave
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from foregsyte_kaggle.registry import builtin
-from foregsyte_kaggle.registry.builtin import UnreadableVideoError, file_info, video_info
+from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.registry.builtin import file_info, video_info
+from foregsyte_kaggle.vision import lengths, thumbnails
+from foregsyte_kaggle.vision.opening import UnreadableVideoError
+from foregsyte_kaggle.worker import JobContext
 from tests.fixtures import make_tiny_mp4 as maker
+from tests.fixtures.wrong_headers import multiply_length
 
 pytestmark = pytest.mark.unit
 
@@ -128,17 +134,6 @@ def write_song_with_cover(path: Path) -> None:
     path.write_bytes(b"ID3\x03\x00\x00" + size + tag + path.read_bytes())
 
 
-def test_module_imports_only_the_standard_library_at_the_top() -> None:
-    tree = ast.parse(Path(builtin.__file__).read_text(encoding="utf-8"))
-    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = {
-        (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
-        for node in imports
-        for alias in node.names
-    }
-    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
-
-
 def test_file_info_of_a_clip() -> None:
     content = maker.TINY_MP4.read_bytes()
 
@@ -209,7 +204,7 @@ def test_file_info_takes_any_name(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("pipeline", [file_info, video_info])
 def test_folder_is_refused_with_what_to_do(
-    folder: Path, pipeline: Callable[[Path], builtin.Row]
+    folder: Path, pipeline: Callable[[Path], object]
 ) -> None:
     with pytest.raises(IsADirectoryError) as caught:
         pipeline(folder)
@@ -221,7 +216,7 @@ def test_folder_is_refused_with_what_to_do(
 
 @pytest.mark.parametrize("pipeline", [file_info, video_info])
 def test_missing_file_stays_a_missing_file(
-    folder: Path, pipeline: Callable[[Path], builtin.Row]
+    folder: Path, pipeline: Callable[[Path], object]
 ) -> None:
     with pytest.raises(FileNotFoundError):
         pipeline(folder / "gone.mp4")
@@ -493,3 +488,287 @@ def test_missing_pyav_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> N
 
     assert str(caught.value) == "video_info needs PyAV: pip install 'foregsyte-kaggle[vision]'"
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+# --- odd and wrong videos -----------------------------------------------------------------------------
+
+
+def write_video(
+    path: Path,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    size: tuple[int, int] = (64, 48),
+    count: int = 10,
+    aspect: Fraction | None = None,
+    empty_until: int = 0,
+    muxer_options: dict[str, str] | None = None,
+) -> Path:
+    """Write a clip at 10 frames a second, red on the left and blue on the right, black at first."""
+    import av
+    import numpy as np
+
+    with av.open(str(path), "w", options=muxer_options or {}) as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = *size, pixels
+        if codec == "libx264":
+            stream.options = {"qp": "8"}
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        picture = np.zeros((size[1], size[0], 3), np.uint8)
+        picture[:, : size[0] // 2] = (200, 20, 20)
+        picture[:, size[0] // 2 :] = (20, 20, 200)
+        container.start_encoding()
+        for number in range(count):
+            shown = picture * (number >= empty_until)
+            frame = av.VideoFrame.from_ndarray(shown.astype(np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("factor", [0.3, 50], ids=["too short", "too long"])
+@pytest.mark.parametrize("suffix", ["mp4", "avi", "mkv"])
+def test_wrong_duration_in_the_header_is_put_right(
+    folder: Path, suffix: str, factor: float
+) -> None:
+    path = write_video(folder / f"a.{suffix}", count=30)
+    honest = video_info(path)
+    multiply_length(path, factor)
+
+    row = video_info(path)
+
+    assert honest["duration_seconds"] == pytest.approx(3.0, abs=0.11)
+    assert row["duration_seconds"] == pytest.approx(3.0, abs=0.11)
+    assert row == {**honest, "duration_seconds": row["duration_seconds"]}
+
+
+def test_right_headers_are_believed_after_a_look_at_the_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only the first frame stands for itself."""
+    path = folder / "long.mp4"
+    maker.write_clip(path, width=16, height=16, seconds=20.0)
+    read = 0
+
+    def count(duration: int | None, stream: object) -> float:
+        nonlocal read
+        read += 1
+        return float(duration or 0)
+
+    monkeypatch.setattr(lengths, "_ticks", count)
+
+    assert (video_info(path)["duration_seconds"], video_info(path)["frames"]) == (20.0, 200)
+    assert 0 < read < 60
+
+
+def test_longer_sound_does_not_lengthen_the_video(folder: Path) -> None:
+    import av
+    import numpy as np
+
+    with av.open(str(folder / "song.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        tone = maker._add_tone_stream(container)
+        black = np.zeros((48, 64, 3), dtype=np.uint8)
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(black, format="rgb24")))
+        container.mux(stream.encode(None))
+        maker._write_tone(container, tone, 440.0, 4.0)
+
+    assert video_info(folder / "song.mkv")["duration_seconds"] == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [
+        ("a.avi", {}, "its video track holds no frames"),
+        ("a.mp4", {"movflags": "empty_moov"}, "its video track holds no frames"),
+        ("b.mp4", {}, "there is no video track in it, and no audio either"),
+        ("a.mkv", {}, "the file ends before the first frame"),
+    ],
+)
+def test_video_without_frames_says_so(
+    folder: Path, name: str, options: dict[str, str], reason: str
+) -> None:
+    path = write_video(folder / name, "mpeg4", count=0, muxer_options=options)
+
+    assert reason_for_refusing(path) == reason
+
+
+def test_cut_avi_is_refused(folder: Path) -> None:
+    path = write_video(folder / "a.avi", "mpeg4")
+    cut(path, 0.6)
+
+    start = "the file is truncated or was not uploaded completely (it has "
+    assert reason_for_refusing(path).startswith(f"{start}{path.stat().st_size} of its ")
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF])
+def test_avi_whose_recorder_never_wrote_its_length_is_read(folder: Path, length: int) -> None:
+    path = write_video(folder / "a.avi", "mpeg4")
+    content = bytearray(path.read_bytes())
+    content[4:8] = length.to_bytes(4, "little")
+    path.write_bytes(content)
+
+    assert video_info(path)["frames"] == 10
+
+
+ODD_PICTURES = {
+    "odd sides": ("a.mkv", "ffv1", "yuv444p", (33, 17)),
+    "odd sides in mp4": ("a.mp4", "libx264", "yuv444p", (33, 17)),
+    "10 bits": ("a.mp4", "libx264", "yuv420p10le", (64, 48)),
+    "alpha in webm": ("a.webm", "libvpx-vp9", "yuva420p", (64, 48)),
+    "alpha in mov": ("a.mov", "qtrle", "argb", (64, 48)),
+    "palette": ("a.gif", "gif", "rgb8", (64, 48)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels", "size"), ODD_PICTURES.values(), ids=ODD_PICTURES
+)
+def test_odd_pictures_are_told_and_drawn(
+    folder: Path, job: JobContext, name: str, codec: str, pixels: str, size: tuple[int, int]
+) -> None:
+    path = write_video(folder / name, codec, pixels, size)
+
+    row = video_info(path, job, thumbnail=True)
+
+    assert (row["width"], row["height"], row["frames"]) == (*size, 10)
+    assert (row["fps"], row["duration_seconds"]) == (10.0, pytest.approx(1.0, abs=0.11))
+    image = picture(job)
+    assert image.size == size
+    assert_red_and_blue(image)
+
+
+# --- thumbnails ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def job(folder: Path) -> JobContext:
+    return JobContext("7", "x", {}, 1, folder / "outputs", lambda _: None)
+
+
+def picture(job: JobContext) -> Any:
+    """Return the one file that a job wrote, decoded."""
+    from PIL import Image
+
+    job.keep_outputs()
+    (path,) = (path for path in job._folder.iterdir() if path.is_file())
+    assert path.name == "7-thumbnail.jpg"
+    image = Image.open(io.BytesIO(path.read_bytes()))
+    assert image.format == "JPEG"
+    return image.convert("RGB")
+
+
+def assert_red_and_blue(image: Any) -> None:
+    (red, _, little), (also_little, _, blue) = (
+        image.getpixel((round(place * image.width), image.height // 2)) for place in (0.2, 0.8)
+    )
+    assert red > 150 > little
+    assert blue > 150 > also_little
+
+
+def test_without_being_asked_no_thumbnail_is_written(folder: Path, job: JobContext) -> None:
+    assert video_info(maker.TINY_MP4, job) == video_info(maker.TINY_MP4)
+    assert job.keep_outputs() is None
+
+
+def test_thumbnail_shows_a_tenth_of_the_length(folder: Path, job: JobContext) -> None:
+    from PIL import ImageChops, ImageStat
+
+    maker.write_clip(folder / "a.mp4", "", seconds=2.0, width=640, height=480)
+
+    row = video_info(folder / "a.mp4", job, thumbnail=True)
+
+    assert row == video_info(folder / "a.mp4")
+    shown = picture(job)
+    assert shown.size == (320, 240)
+    drawn = maker.draw_frame(0.2, "", 640, 480).resize((320, 240))
+    assert max(ImageStat.Stat(ImageChops.difference(shown, drawn)).mean) < 8
+
+
+def test_thumbnail_passes_over_a_black_beginning(folder: Path, job: JobContext) -> None:
+    path = write_video(folder / "a.mp4", count=20, empty_until=5)
+
+    video_info(path, job, thumbnail=True)
+
+    assert_red_and_blue(picture(job))
+
+
+def test_thumbnail_decodes_few_frames_where_only_the_first_stands_for_itself(
+    folder: Path, job: JobContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thumbnails, "MOST_DECODED", 3)
+    path = write_video(folder / "a.mp4", count=60, empty_until=4)
+
+    video_info(path, job, thumbnail=True)
+
+    # So it never comes to a frame that is not black.
+    assert max(high for _, high in picture(job).getextrema()) < 20
+
+
+def test_thumbnail_of_a_black_video_is_black(folder: Path, job: JobContext) -> None:
+    path = write_video(folder / "a.mp4", empty_until=10)
+
+    video_info(path, job, thumbnail=True)
+
+    assert max(high for _, high in picture(job).getextrema()) < 20
+
+
+def test_thumbnail_of_one_frame_is_that_frame(folder: Path, job: JobContext) -> None:
+    video_info(write_video(folder / "a.mp4", count=1), job, thumbnail=True)
+
+    assert_red_and_blue(picture(job))
+
+
+def test_thumbnail_has_pixels_as_wide_as_high(folder: Path, job: JobContext) -> None:
+    path = write_video(folder / "a.mp4", size=(360, 288), aspect=Fraction(16, 15))
+
+    assert video_info(path, job, thumbnail=True)["width"] == 360
+
+    assert picture(job).size == (320, 240)
+
+
+def test_thumbnail_of_a_turned_video_is_upright(folder: Path, job: JobContext) -> None:
+    import av
+
+    if not hasattr(av.VideoFrame, "rotation"):
+        pytest.skip("this PyAV does not tell how a frame is turned")
+    data = bytearray(maker.TINY_MP4.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)
+    (folder / "turned.mp4").write_bytes(data)
+
+    row = video_info(folder / "turned.mp4", job, thumbnail=True)
+
+    assert (row["width"], row["height"]) == (160, 120)
+    image = picture(job)
+    assert image.size == (120, 160)
+    # A quarter turn to the right brings the black band with the caption there.
+    assert max(image.getpixel((118, 3))) < 40 < min(image.getpixel((5, 5))[1:2])
+
+
+def test_thumbnail_of_what_cannot_be_decoded_says_so(folder: Path, job: JobContext) -> None:
+    path = write_video(folder / "a.avi", "mpeg4", count=3)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"movi") + 4
+    for _ in range(3):
+        length = int.from_bytes(content[start + 4 : start + 8], "little")
+        content[start + 8 : start + 8 + length] = b"\x55" * length
+        start += 8 + length + length % 2
+    path.write_bytes(content)
+
+    with pytest.raises(UnreadableVideoError) as caught:
+        video_info(path, job, thumbnail=True)
+
+    assert str(caught.value) == "a.avi: not a readable video: no frame of it can be decoded"
+
+
+def test_ill_typed_thumbnail_is_refused_before_the_file_is_opened(
+    tmp_path: Path, job: JobContext
+) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        video_info(tmp_path / "gone.mp4", job, thumbnail="yes")  # type: ignore[arg-type]
+    assert str(caught.value) == "video_info: thumbnail='yes'; expected True or False"
+    with pytest.raises(InvalidArgumentError, match="expected to be called by run_jobs"):
+        video_info(maker.TINY_MP4, thumbnail=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import io
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,7 +23,7 @@ from foregsyte_kaggle import jobs_frame, pipeline, register_jobs, retry_jobs, ru
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.previews import Preview
-from foregsyte_kaggle.widgets.details import TEXT_CHARACTERS, load_details
+from foregsyte_kaggle.widgets.details import OUTPUT_SIDE, TEXT_CHARACTERS, load_details
 from foregsyte_kaggle.widgets.details_html import details_to_html
 from foregsyte_kaggle.widgets.job_details import (
     AttemptDetails,
@@ -31,6 +33,7 @@ from foregsyte_kaggle.widgets.job_details import (
     ResultDetails,
 )
 from foregsyte_kaggle.workspace import Workspace
+from tests.fixtures.make_tiny_mp4 import TINY_MP4
 
 pytestmark = pytest.mark.unit
 
@@ -280,6 +283,74 @@ def test_files_that_a_job_wrote_are_listed_and_its_picture_shown(
     assert details.output.kind == "image"
     (memory_workspace.directory / details.files[0].path).unlink()
     assert loaded(memory_workspace).files[0].size is None
+
+
+def decoded(preview: Preview | None) -> Any:
+    """Return the picture of a preview."""
+    from PIL import Image
+
+    assert preview is not None
+    assert preview.kind == "image", preview.note
+    return Image.open(io.BytesIO(base64.b64decode(preview.data_uri.partition(",")[2])))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_picture_that_a_job_made_is_shown_large_enough_to_read(
+    run_one: Callable[..., JobDetails], suffix: str
+) -> None:
+    pillow = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install pillow")
+
+    def tried(path: Path, job: Any) -> None:
+        pillow.new("RGB", (1920, 1000), "red").save(job.output_path(f"sheet.{suffix}"))
+
+    details = run_one(tried)
+    assert decoded(details.output).size == (OUTPUT_SIDE, OUTPUT_SIDE * 1000 // 1920)
+    (picture,) = Page(details_to_html(details, NOW)).all("img")
+    assert picture["alt"] == "Output of the job"
+    assert details.output is not None
+    assert picture["src"] == details.output.data_uri
+
+
+def test_damaged_picture_is_passed_over_for_one_that_can_be_shown(
+    run_one: Callable[..., JobDetails],
+) -> None:
+    def tried(path: Path, job: Any) -> None:
+        job.output_path("a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        job.output_path("b.gif").write_bytes(base64.b64decode(PIXEL))
+
+    output = run_one(tried).output
+    assert output is not None
+    assert output.kind == "image"
+
+
+def test_damaged_picture_alone_says_why_it_is_not_shown(run_one: Callable[..., JobDetails]) -> None:
+    def tried(path: Path, job: Any) -> None:
+        job.output_path("a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+
+    output = run_one(tried).output
+    assert output is not None
+    assert output.kind == "none"
+    assert output.note.startswith("The image (8 bytes) ")
+
+
+def test_thumbnail_of_a_video_is_shown_also_when_the_video_is_gone(
+    memory_workspace: Workspace,
+) -> None:
+    for package in ("av", "PIL"):
+        pytest.importorskip(package, reason=f"needs {package}: pip install av pillow")
+    folder = memory_workspace.directory / "clips"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(TINY_MP4.read_bytes())
+    register_jobs(folder, "video_info", params={"thumbnail": True})
+    assert run_jobs("video_info", executor="inline", progress=False).completed == 1
+    assert decoded(loaded(memory_workspace).input).size == (160, 120)
+    shutil.rmtree(folder)
+    details = loaded(memory_workspace)
+    assert details.input.kind == "none"
+    assert [file.path[-14:] for file in details.files] == ["-thumbnail.jpg"]
+    assert decoded(details.output).size == (160, 120)
+    (picture,) = Page(details_to_html(details, NOW)).all("img")
+    assert picture["alt"] == "Output of the job"
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd.png", "../secret.png", "data/../../secret.png"])

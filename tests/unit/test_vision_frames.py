@@ -16,10 +16,12 @@ pytest.importorskip("cv2", reason="needs OpenCV: pip install 'foregsyte-kaggle[v
 import av
 import cv2
 
-from foregsyte_kaggle.registry.builtin import UnreadableVideoError, open_video
 from foregsyte_kaggle.vision.frames import sample_frames
-from foregsyte_kaggle.vision.timeline import Timeline, end_seconds
+from foregsyte_kaggle.vision.lengths import end_seconds
+from foregsyte_kaggle.vision.opening import UnreadableVideoError, open_video
+from foregsyte_kaggle.vision.timeline import Timeline
 from tests.fixtures import make_tiny_mp4 as maker
+from tests.fixtures.wrong_headers import multiply_length
 
 pytestmark = pytest.mark.unit
 
@@ -192,7 +194,10 @@ def test_a_turned_video_is_shown_upright(tmp_path: Path) -> None:
     [
         pytest.param("libx264", "yuv420p10le", (64, 48), ".mp4", id="10 bits"),
         pytest.param("ffv1", "yuv444p", (63, 47), ".mkv", id="odd sides"),
+        pytest.param("libvpx-vp9", "yuv420p", (33, 17), ".webm", id="odd sides, halved colours"),
         pytest.param("png", "rgba", (64, 48), ".mov", id="alpha"),
+        pytest.param("qtrle", "argb", (64, 48), ".mov", id="alpha first"),
+        pytest.param("libvpx-vp9", "yuva420p", (64, 48), ".webm", id="alpha in a second picture"),
     ],
 )
 def test_odd_pictures_are_right(
@@ -202,22 +207,53 @@ def test_odd_pictures_are_right(
     path = write_marked(tmp_path / f"odd{suffix}", times_ms, codec=codec, pixels=pixels, size=size)
     frames = list(sample_frames(path, 0.5))
     assert [frame.image.shape for frame in frames] == [(size[1], size[0], 3)] * 2
+    assert {frame.image.dtype for frame in frames} == {np.dtype(np.uint8)}
     assert [grey(frame.image) for frame in frames] == pytest.approx([mark(0), mark(5)], abs=3)
 
 
-def test_a_wrong_duration_in_the_header_misleads_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("factor", [0.3, 50], ids=["too short", "too long"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_wrong_duration_in_the_header_misleads_nobody(
+    tmp_path: Path, suffix: str, factor: float
+) -> None:
     times_ms = every(50, 40)
-    path = write_marked(tmp_path / "clip.mp4", times_ms)
-    content = bytearray(path.read_bytes())
-    for atom, place in ((b"mvhd", 20), (b"tkhd", 24), (b"mdhd", 20)):
-        at = content.index(atom) + place
-        length = int.from_bytes(content[at : at + 4], "big")
-        content[at : at + 4] = (length * 50).to_bytes(4, "big")
-    path.write_bytes(content)
+    path = write_marked(tmp_path / f"clip{suffix}", times_ms)
+    multiply_length(path, factor)
     with open_video(path) as (container, stream):
         assert end_seconds(container, stream) == pytest.approx(2.0, abs=0.05)
     assert_are(sampled(path, 1.0), [0, 25], times_ms)
     assert len(sampled(path, 1.0, 4)) == 4
+
+
+@pytest.mark.parametrize("factor", [0.3, 50], ids=["too short", "too long"])
+def test_a_wrong_number_of_frames_in_the_header_misleads_nobody(
+    tmp_path: Path, factor: float
+) -> None:
+    maker.write_clip(tmp_path / "clip.avi", width=64, height=48, seconds=3.0)
+    multiply_length(tmp_path / "clip.avi", factor)
+    assert [time for time, _ in sampled(tmp_path / "clip.avi", 1.0)] == [0.0, 1.0, 2.0]
+    assert [time for time, _ in sampled(tmp_path / "clip.avi", 1.0, 3)] == [0.5, 1.5, 2.5]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_a_video_without_frames_says_so(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    with av.open(str(path), "w", options={"movflags": "empty_moov"}) as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(UnreadableVideoError, match="frame"):
+        list(sample_frames(path))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_a_video_that_is_cut_in_its_middle_says_so(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    maker.write_clip(path, width=64, height=48)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UnreadableVideoError, match="the file is truncated"):
+        list(sample_frames(path))
 
 
 def test_progress_grows_to_the_whole(tmp_path: Path) -> None:
