@@ -223,7 +223,7 @@ def test_run_prints_short_and_says_how_it_ended(run: Callable[..., fk.Run]) -> N
     fk.register_jobs(make_inputs(3), "p")
     made = run(limit=2)
     assert repr(made) == "<Run p: 2 completed, 0 failed, limit>"
-    assert made.summary()[0].endswith("jobs/s), limit")
+    assert made.summary()[0].endswith("jobs/s); limit reached, 1 left pending")
     assert made.total == 2
     assert made.jobs_per_second > 0
     assert query("SELECT DISTINCT run_id::VARCHAR FROM jobs WHERE run_id IS NOT NULL") == [

@@ -35,14 +35,39 @@ workspace = fk.bootstrap()
 fk.register_jobs("inputs", "file_info")
 run = fk.run_jobs("file_info", progress=False)
 page = fk.job_table().to_html("table.html")
+assert "acme_sizes" not in sys.modules
+fk.register_jobs("inputs", "acme_size", params={"unit": 2})
+fk.run_jobs("acme_size", progress=False)
 print(json.dumps({
     "completed": run.completed,
     "rows": len(fk.results_frame("file_info")),
     "version": fk.__version__,
     "revision": schema.current_revision(workspace.database),
     "page": Path(page).stat().st_size > 0,
+    "shipped": fk.results_frame("acme_size")["size"].tolist(),
+    "from": fk.pipelines().set_index("pipeline_id").loc["acme_size", "origin"],
 }))
 """
+#: A package that somebody else ships, with a pipeline.
+SHIPPED = {
+    "pyproject.toml": """
+[build-system]
+requires = ["hatchling>=1.27"]
+build-backend = "hatchling.build"
+[project]
+name = "acme-sizes"
+version = "2.5"
+[project.entry-points."foregsyte_kaggle.pipelines"]
+acme_size = "acme_sizes:size"
+""",
+    "acme_sizes.py": """
+import foregsyte_kaggle as fk
+
+@fk.pipeline("acme_size", batch_size=2, schema={"size": float})
+def size(paths, unit: int = 1):
+    return [{"size": path.stat().st_size / unit} for path in paths]
+""",
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +100,23 @@ def test_installed_wheel_runs_the_main_job_and_writes_nothing_beside_itself(
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
+    acme = tmp_path / "acme"
+    acme.mkdir()
+    for name, text in SHIPPED.items():
+        (acme / name).write_text(text)
     # Core dependencies only, all of them as wheels: no compiler is needed.
     installed = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", str(wheel)],
+        [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--only-binary",
+            ":all:",
+            str(wheel),
+            str(acme),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -102,6 +141,8 @@ def test_installed_wheel_runs_the_main_job_and_writes_nothing_beside_itself(
         "version": wheel.name.split("-")[1],
         "revision": schema.head_revision(),
         "page": True,
+        "shipped": [0.0, 0.5, 1.0, 1.5, 2.0],
+        "from": "acme-sizes 2.5",
     }
     # Compared too, since nothing is read-only for root, as tests in a container run.
     assert contents(environment) == before
