@@ -175,7 +175,7 @@ def _arrow(group: list[Ended], rows: dict[str, int]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    _, job_ids, attempts, finals, outcomes = zip(*group, strict=True)
+    _, job_ids, attempts, finals, outcomes, _ = zip(*group, strict=True)
     (
         positions,
         kinds,
