@@ -72,9 +72,10 @@ class Detector:
         )
         outputs = self._session.get_outputs()
         self._outputs = [one.name for one in outputs]
-        # onnxruntime fails where an end-to-end model has fewer candidates than it is to choose.
-        is_choice = not self._facts.with_nms and all(map(_fixed, outputs[0].shape[1:]))
-        self._chosen = outputs[0].shape[1] if is_choice and len(outputs[0].shape) == 3 else 0
+        chooses = self._facts.is_final and not self._facts.with_nms
+        rows = outputs[0].shape[1:2]
+        # onnxruntime fails where such a model has fewer candidates than it is to choose.
+        self._chosen = rows[0] if chooses and rows and _fixed(rows[0]) else 0
 
     @property
     def labels(self) -> dict[int, str]:

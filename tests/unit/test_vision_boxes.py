@@ -56,7 +56,8 @@ def test_overlap_is_the_shared_part_and_0_for_empty_boxes() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "size"),
-    [((90, 160), (320, 320)), ((480, 200), (320, 320)), ((240, 320), (256, 416)), ((64, 64), (64, 64))],
+    [((90, 160), (320, 320)), ((480, 200), (320, 320)), ((240, 320), (256, 416)), ((64, 64), (64, 64)),
+     ((101, 333), (256, 320)), ((217, 100), (320, 256))],  # an odd number of rows or columns is left
 )  # fmt: skip
 def test_letterbox_is_opencvs(shape: tuple[int, int], size: tuple[int, int]) -> None:
     image = np.random.default_rng(1).integers(0, 255, (*shape, 3), dtype=np.uint8)
