@@ -41,7 +41,12 @@ from foregsyte_kaggle.vision.heads import head_layout, read_head
 from foregsyte_kaggle.vision.letterbox import Image, letterbox, padded_size
 
 # PyTorch's exporter warns of what it will change.
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 #: Name and arguments of the export, and the shape of what comes out. Without ``nms=False`` the newest models have
 #: a head of each kind, and export the one that is to be suppressed.
