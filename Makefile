@@ -21,7 +21,7 @@ quickstart: $(TEST)  ## Run notebooks/quickstart.ipynb in a fresh folder and sho
 test: $(DEV)  ## Run all tests here: unit, integration, notebooks, browser
 	$(BIN)/python -m pytest
 
-test-all: $(DEV)  ## Run every lane: Pythons, Kaggle's pins, the other dialect, another time zone
+test-all: $(DEV)  ## Run every lane: Pythons, Kaggle's pins, the other dialect, another time zone, Ultralytics
 	$(BIN)/nox -f tests/noxfile.py
 
 check: $(DEV)  ## Lint, formatting and types; changes nothing

@@ -159,6 +159,17 @@ def fork(session: nox.Session) -> None:
     run_tests(session, *WITHOUT_BROWSER)
 
 
+@lane("3.11")
+def ultralytics(session: nox.Session) -> None:
+    """Our detector beside Ultralytics', on models that it exports: newest, with PyTorch."""
+    # A PyTorch for the CPU alone, `2.13.0+cpu`, is preferred where pip finds one; the other brings CUDA.
+    more = ("ultralytics-opencv-headless", "onnxslim", "torch==2.13.0")
+    install(session, "test", *more)
+    session.env["FOREGSYTE_REQUIRE_ULTRALYTICS"] = "1"
+    session.env["YOLO_CONFIG_DIR"] = session.create_tmp()
+    run_tests(session, "tests/integration/test_against_ultralytics.py")
+
+
 @nox.session(python=False)
 def tokyo(session: nox.Session) -> None:
     """A time zone far from UTC, in the environment that nox itself runs in."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from foregsyte_kaggle.errors import InvalidArgumentError, known_names
 from foregsyte_kaggle.vision.boxes import Floats, suppress
-from foregsyte_kaggle.vision.heads import head_layout, read_head
+from foregsyte_kaggle.vision.heads import candidate_count, head_layout, read_head
 from foregsyte_kaggle.vision.letterbox import Image, letterbox, padded_size
 from foregsyte_kaggle.vision.metadata import ModelFacts, read_facts
 from foregsyte_kaggle.vision.sessions import open_session
@@ -70,7 +70,12 @@ class Detector:
         self._height, self._width = (
             side if _fixed(side) else None for side in (shape[2], shape[3])
         )
-        self._outputs = [one.name for one in self._session.get_outputs()]
+        outputs = self._session.get_outputs()
+        self._outputs = [one.name for one in outputs]
+        chooses = self._facts.is_final and not self._facts.with_nms
+        rows = outputs[0].shape[1:2]
+        # onnxruntime fails where such a model has fewer candidates than it is to choose.
+        self._chosen = rows[0] if chooses and rows and _fixed(rows[0]) else 0
 
     @property
     def labels(self) -> dict[int, str]:
@@ -122,7 +127,11 @@ class Detector:
             wanted = np.isin(numbers, list(classes))
             boxes, scores, numbers = boxes[wanted], scores[wanted], numbers[wanted]
         is_final = layout == "final"
-        kept = np.argsort(-scores) if is_final else suppress(boxes, scores, numbers, iou)
+        kept = (
+            np.argsort(-scores, kind="stable")
+            if is_final
+            else suppress(boxes, scores, numbers, iou)
+        )
         corners = placement.undo(boxes[kept])
         return [
             Detection(self._facts.label(int(number)), float(score), *map(float, box))
@@ -136,7 +145,13 @@ class Detector:
             return self._height, self._width
         stride, longest = self._facts.stride, max(self._facts.size)
         fitted = padded_size(height, width, longest, stride)
-        return self._height or fitted[0], self._width or fitted[1]
+        height, width = self._height or fitted[0], self._width or fitted[1]
+        while candidate_count((height, width)) < self._chosen:
+            if self._width or (height <= width and not self._height):
+                height += stride
+            else:
+                width += stride
+        return height, width
 
     def _head(self, outputs: list[Any], size: tuple[int, int]) -> tuple[Floats, str]:
         # Others of its outputs are masks, or what a v5 head was before its three scales were joined.

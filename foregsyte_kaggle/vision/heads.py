@@ -15,7 +15,7 @@ import numpy as np
 
 from foregsyte_kaggle.vision.boxes import Floats, Integers, from_centres
 
-__all__ = ["Candidates", "head_layout", "read_head"]
+__all__ = ["Candidates", "candidate_count", "head_layout", "read_head"]
 
 #: Where a v5 model looks: 3 boxes in each square of these sizes; the larger models have one size more.
 STRIDES = (8, 16, 32, 64)
@@ -90,6 +90,14 @@ def read_head(output: Floats, layout: str, classes: int | None, confidence: floa
     return Candidates(from_centres(found[sure, :4]), score[sure], best[sure])
 
 
+def candidate_count(size: tuple[int, int]) -> int:
+    """Return how many places a model looks at, in an input of this height and width."""
+    return _squares(size, 3)
+
+
+def _squares(size: tuple[int, int], scales: int) -> int:
+    return sum((size[0] // stride) * (size[1] // stride) for stride in STRIDES[:scales])
+
+
 def _anchor_counts(size: tuple[int, int]) -> set[int]:
-    squares = [(size[0] // stride) * (size[1] // stride) for stride in STRIDES]
-    return {BOXES_A_SQUARE * sum(squares[:count]) for count in range(1, len(STRIDES) + 1)}
+    return {BOXES_A_SQUARE * _squares(size, count) for count in range(1, len(STRIDES) + 1)}

@@ -20,7 +20,9 @@ GREY = 114  # what YOLO models are trained with around a picture
 class Placement(NamedTuple):
     """Where a picture is in a letterbox."""
 
-    scale: float
+    scale_x: float
+    """By so much the picture is larger here: whole pixels make it differ a little between the two sides."""
+    scale_y: float
     left: int
     top: int
     width: int
@@ -30,8 +32,9 @@ class Placement(NamedTuple):
     def undo(self, boxes: Floats) -> Floats:
         """Return boxes in pixels of the picture, cut at its edges."""
         offset = np.array([self.left, self.top] * 2)
+        scale = np.array([self.scale_x, self.scale_y] * 2)
         edges = np.array([self.width, self.height] * 2)
-        inside: Floats = np.clip((boxes - offset) / self.scale, 0, edges)
+        inside: Floats = np.clip((boxes - offset) / scale, 0, edges)
         return inside
 
 
@@ -55,7 +58,7 @@ def letterbox(image: Image, size: tuple[int, int]) -> tuple[Image, Placement]:
         cv2.BORDER_CONSTANT,
         value=(GREY, GREY, GREY),
     )
-    return framed, Placement(scale, left, top, width, height)
+    return framed, Placement(inner[1] / width, inner[0] / height, left, top, width, height)
 
 
 def padded_size(height: int, width: int, longest: int, stride: int) -> tuple[int, int]:

@@ -22,6 +22,8 @@ class ModelFacts:
     """Height and width that it was exported for."""
     is_final: bool = False
     """Whether its output needs no suppression any more."""
+    with_nms: bool = False
+    """Whether that is because the exporter added a suppression to it."""
 
     @property
     def classes(self) -> int | None:
@@ -37,14 +39,16 @@ def read_facts(metadata: Mapping[str, str]) -> ModelFacts:
     """Read a model's metadata as Ultralytics' tools write it, in which values are Python's literals."""
     values = {name: _literal(text) for name, text in metadata.items()}
     arguments = values.get("args")
-    with_nms = isinstance(arguments, dict) and arguments.get("nms") is True
+    arguments = arguments if isinstance(arguments, dict) else {}
     task = values.get("task")
+    with_nms = arguments.get("nms") is True
     return ModelFacts(
         names=_names(values.get("names")),
         task=task if isinstance(task, str) else ModelFacts.task,
         stride=_positive(values.get("stride")) or ModelFacts.stride,
         size=_size(values.get("imgsz")) or ModelFacts.size,
         is_final=values.get("end2end") is True or with_nms,
+        with_nms=with_nms,
     )
 
 

@@ -56,7 +56,8 @@ def test_overlap_is_the_shared_part_and_0_for_empty_boxes() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "size"),
-    [((90, 160), (320, 320)), ((480, 200), (320, 320)), ((240, 320), (256, 416)), ((64, 64), (64, 64))],
+    [((90, 160), (320, 320)), ((480, 200), (320, 320)), ((240, 320), (256, 416)), ((64, 64), (64, 64)),
+     ((101, 333), (256, 320)), ((217, 100), (320, 256))],  # an odd number of rows or columns is left
 )  # fmt: skip
 def test_letterbox_is_opencvs(shape: tuple[int, int], size: tuple[int, int]) -> None:
     image = np.random.default_rng(1).integers(0, 255, (*shape, 3), dtype=np.uint8)
@@ -73,9 +74,17 @@ def test_letterbox_is_opencvs(shape: tuple[int, int], size: tuple[int, int]) -> 
     assert (place.left, place.top) != (0, 0) or shape[0] * size[1] == shape[1] * size[0]
 
 
+def test_boxes_come_back_by_the_whole_pixels_of_each_side() -> None:
+    image = np.zeros((25, 1000, 3), np.uint8)
+    framed, place = letterbox(image, (128, 128))
+    rows = np.flatnonzero((framed[:, 64] == 0).all(axis=1))  # the picture: 3 rows of 3.2
+    box = np.array([[0.0, rows[0], 128, rows[-1] + 1]])
+    assert place.undo(box).tolist() == [pytest.approx([0, 0, 1000, 25])]
+
+
 def test_boxes_come_back_from_a_letterbox_and_are_cut_at_its_edges() -> None:
     _, place = letterbox(np.zeros((100, 200, 3), np.uint8), (400, 400))
-    assert place[:3] == (2.0, 0, 100)
+    assert place[:4] == (2.0, 2.0, 0, 100)
     boxes = np.array([[0.0, 100, 400, 300], [20, 120, 40, 140], [-50, 0, 500, 110]])
     assert place.undo(boxes).tolist() == [[0, 0, 200, 100], [10, 10, 20, 20], [0, 0, 200, 5]]
 
@@ -181,3 +190,4 @@ def test_metadata_that_says_nothing_leaves_what_is_usual(metadata: dict[str, str
 def test_metadata_in_other_forms() -> None:
     facts = read_facts({"names": "['a', 'b']", "imgsz": "320", "args": "{'nms': True}"})
     assert (facts.names, facts.size, facts.is_final) == ({0: "a", 1: "b"}, (320, 320), True)
+    assert facts.with_nms

@@ -19,7 +19,7 @@ from foregsyte_kaggle.vision.detector import Detector
 from foregsyte_kaggle.vision.detector_files import find_detector
 from foregsyte_kaggle.vision.letterbox import Image
 from tests.fixtures import make_tiny_mp4 as maker
-from tests.fixtures.make_detectors import CONFIDENCE, LAYOUTS, write_detector
+from tests.fixtures.make_detectors import CANDIDATES, CONFIDENCE, LAYOUTS, write_detector
 
 pytestmark = pytest.mark.unit
 
@@ -51,6 +51,17 @@ def test_confidence_iou_and_classes_are_kept_to(tmp_path: Path, layout: str) -> 
     doubled = len(detector(image, 0.25, 0.99))
     assert doubled == (2 if layout == "final" else 6)
     assert detector(np.full((100, 100, 3), 114, np.uint8), 0.25, 0.45) == []
+
+
+def test_an_end_to_end_model_gets_an_input_with_as_many_candidates_as_it_chooses(
+    tmp_path: Path,
+) -> None:
+    detector = Detector(str(write_detector(tmp_path / "a.onnx", "final", None)))
+    assert detector._chosen == CANDIDATES
+    detector._chosen = 300
+    assert detector._size_for(37, 700) == (64, 320)  # 32 rows would have 210
+    assert detector._size_for(700, 37) == (320, 64)
+    assert detector._size_for(240, 320) == (256, 320)
 
 
 def test_a_model_without_metadata_is_told_by_its_shapes(tmp_path: Path) -> None:
