@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ CLASSES = 80
 CANDIDATES = 8_400
 """Of the head of a YOLO model for COCO at 640 x 640."""
 CHANNELS = (3, 24, 48, 96, 192, 384)
-"""Of convolutions that halve the picture, each with one more behind; in all about 8 GFLOP, between YOLO11n and YOLOv8n."""
+"""Of convolutions that halve the picture, each with one more behind: about 8 GFLOP, as YOLO11n and YOLOv8n."""
 
 
 def clip(shared: Path, length: float, fps: int) -> Path:
@@ -67,7 +68,7 @@ def nano_detector(shared: Path) -> Path:
             return name
 
         features = "images"
-        for level, (given, made) in enumerate(zip(CHANNELS, CHANNELS[1:], strict=False)):
+        for level, (given, made) in enumerate(pairwise(CHANNELS)):
             for inner, stride in ((given, 2), (made, 1)):
                 kernel = random.normal(0, (9 * inner) ** -0.5, (made, inner, 3, 3))
                 weights = constant(f"nano_{level}_{stride}", kernel.astype(np.float32))
