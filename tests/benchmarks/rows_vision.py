@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import statistics
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial, wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import foregsyte_kaggle as fk
 from foregsyte_kaggle.vision.pipeline import NEEDS
 from tests.benchmarks import inputs
 from tests.benchmarks.measuring import Bar, Bench, Row, python_prints
+from tests.benchmarks.vision_peak import MeasuredYoloOcr
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FPS = 25
 MEMORY_FPS = 10
@@ -66,9 +68,9 @@ def vision(bench: Bench) -> list[Row]:
 
     def figure() -> float:
         with inputs.workspace(bench.scratch):
-            _run_clips(_copies(clip, bench.scratch / "clips", 1 + clips), detector)
+            _run_clips("yolo_ocr", _copies(clip, bench.scratch / "clips", 1 + clips), detector)
+            _checked("yolo_ocr", length * (1 + clips))
             ended = sorted(fk.jobs_frame().finished_at)
-            _check(length, 1 + clips)
             return float((ended[-1] - ended[0]).total_seconds())
 
     row = bench.compare(
@@ -119,11 +121,11 @@ def print_peak(shared: str, length: int, annotate: bool) -> None:
 
     clip = vision_inputs.clip(Path(shared), length, MEMORY_FPS)
     detector = vision_inputs.small_detector(Path(shared))
+    fk.pipeline("yolo_ocr_measured")(MeasuredYoloOcr)
     with inputs.workspace(Path.cwd()):
-        _run_clips(_copies(clip, Path.cwd() / "one", 1), detector, annotate=annotate)
-        _check(length, 1)
-    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    print(most / (2**20 if sys.platform == "darwin" else 2**10))
+        folder = _copies(clip, Path.cwd() / f"clips-{length}", 1)
+        _run_clips("yolo_ocr_measured", folder, detector, annotate=annotate)
+        print(_checked("yolo_ocr_measured", length).peak_mb.max())
 
 
 def _copies(clip: Path, folder: Path, count: int) -> Path:
@@ -134,20 +136,22 @@ def _copies(clip: Path, folder: Path, count: int) -> Path:
     return folder
 
 
-def _run_clips(folder: Path, detector: Path, **params: Any) -> None:
-    fk.register_jobs(folder, "yolo_ocr", params={"detector": str(detector), **params})
-    fk.run_jobs("yolo_ocr", workers=1)
+def _run_clips(pipeline_id: str, folder: Path, detector: Path, **params: Any) -> None:
+    fk.register_jobs(folder, pipeline_id, params={"detector": str(detector), **params})
+    fk.run_jobs(pipeline_id, workers=1)
 
 
-def _check(frames: int, clips: int) -> None:
-    """A run that saw no signs, or read nothing on them, measures something else."""
-    rows = fk.results_frame("yolo_ocr")
-    seen, read = rows.groupby("input_path").frame.nunique().sum(), rows.text.notna().sum()
-    if seen != frames * clips or read < len(rows) / 2:
-        errors = list(fk.jobs_frame().error_message.dropna())
+def _checked(pipeline_id: str, frames: int) -> pd.DataFrame:
+    """Return the rows of a run; one that saw no signs, or read nothing on them, measures something else."""
+    if errors := list(fk.jobs_frame().error_message.dropna()):
+        raise RuntimeError(f"of {pipeline_id}: {errors}")
+    rows = fk.results_frame(pipeline_id)
+    seen, read = len(rows[["input_path", "frame"]].drop_duplicates()), rows.text.notna().sum()
+    if seen != frames or read < len(rows) / 2:
         raise RuntimeError(
-            f"signs in {seen} of {frames * clips} frames, and {read} of {len(rows)} were read; {errors}"
+            f"signs were seen in {seen} of {frames} frames, and {read} of {len(rows)} were read"
         )
+    return rows
 
 
 ROWS = {"vision": vision, "vision_memory": vision_memory}
