@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,20 @@ from foregsyte_kaggle.worker import JobContext
 
 def print_seconds(clip: str, detector: str, times: int, out: str) -> None:
     """Print how long so many passes over a clip take, and write how long each part of that took."""
+    parts: dict[str, float] = defaultdict(float)
+    one_pass = bare_pass(clip, detector, parts)
+    one_pass()
+    parts.clear()
+    begun = time.perf_counter()
+    for _ in range(times):
+        one_pass()
+    taken = time.perf_counter() - begun
+    Path(out).write_text(json.dumps(parts), encoding="utf-8")
+    print(taken)
+
+
+def bare_pass(clip: str, detector: str, parts: dict[str, float]) -> Callable[[], None]:
+    """Return the call that goes once over a clip, and adds to the parts how long each took."""
     import av
     import onnxruntime
     from rapidocr import RapidOCR
@@ -38,15 +53,14 @@ def print_seconds(clip: str, detector: str, times: int, out: str) -> None:
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }
     )
-    parts: dict[str, float] = defaultdict(float)
 
     def one_pass() -> None:
         waiting = iter(recorded)
+        begun = time.perf_counter()
         with av.open(clip) as container:
             stream = container.streams.video[0]
             stream.thread_type, stream.codec_context.thread_count = "AUTO", threads
             every = round(float(stream.average_rate))
-            begun = time.perf_counter()
             for number, frame in enumerate(container.decode(stream)):
                 if number % every:
                     continue
@@ -62,16 +76,11 @@ def print_seconds(clip: str, detector: str, times: int, out: str) -> None:
                 parts["onnxruntime"] += detected - decoded
                 parts["RapidOCR"] += read - detected
                 begun = read
-            parts["PyAV"] += time.perf_counter() - begun
+        parts["PyAV"] += time.perf_counter() - begun
+        if next(waiting, None) is not None:
+            raise RuntimeError(f"yolo_ocr took {len(recorded)} frames, and the floor fewer")
 
-    one_pass()
-    parts.clear()
-    begun = time.perf_counter()
-    for _ in range(times):
-        one_pass()
-    taken = time.perf_counter() - begun
-    Path(out).write_text(json.dumps(parts), encoding="utf-8")
-    print(taken)
+    return one_pass
 
 
 def _record(clip: str, detector: str) -> list[tuple[Any, list[Any]]]:
