@@ -44,7 +44,7 @@ wheel: $(DEV)  ## Build dist/*.tar.gz, and from it dist/*.whl
 kaggle-wheels: $(DEV)  ## Build dist/kaggle-wheels/, to upload as a dataset that installs without internet
 	$(BIN)/python tests/kaggle/make_wheels.py
 
-bench: $(DEV)  ## Measure all beside its floor: 4 minutes; make bench args=--full for the table's sizes
+bench: $(DEV)  ## Measure all beside its floor: 4 minutes, more with the extra vision; make bench args=--full for the table's sizes
 	$(BIN)/python -m tests.benchmarks $(args)
 
 bench-peers: $(PEER_BIN)/.installed  ## Measure what people use instead, with a crash half way and items that raise

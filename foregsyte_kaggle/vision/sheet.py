@@ -48,19 +48,19 @@ class ContactSheet:
         import cv2
 
         columns = min(COLUMNS, max(1, math.ceil(math.sqrt(len(self._thumbs)))))
-        lines = []
-        for first in range(0, len(self._thumbs), columns):
-            line = self._thumbs[first : first + columns]
-            height = max(thumb.shape[0] for thumb in line)
-            padded = [
-                np.pad(thumb, ((0, height - thumb.shape[0]), (0, 0), (0, 0))) for thumb in line
-            ]
-            padded += [np.zeros((height, THUMB_WIDTH, 3), np.uint8)] * (columns - len(line))
-            lines.append(np.concatenate(padded, axis=1))
-        sheet = np.concatenate(lines)[:, :, ::-1]
-        _, data = cv2.imencode(
-            ".jpg", np.ascontiguousarray(sheet), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-        )
+        lines = [
+            self._thumbs[first : first + columns] for first in range(0, len(self._thumbs), columns)
+        ]
+        heights = [max(thumb.shape[0] for thumb in line) for line in lines]
+        # Filled in place: joined line by line, it would be in memory three times.
+        sheet = np.zeros((sum(heights), columns * THUMB_WIDTH, 3), np.uint8)
+        top = 0
+        for line, height in zip(lines, heights, strict=True):
+            for column, thumb in enumerate(line):
+                left = column * THUMB_WIDTH
+                sheet[top : top + thumb.shape[0], left : left + THUMB_WIDTH] = thumb[:, :, ::-1]
+            top += height
+        _, data = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         return data.tobytes()
 
 

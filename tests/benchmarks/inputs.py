@@ -34,7 +34,7 @@ def files(shared: Path, count: int) -> Path:
                 os.ftruncate(descriptor, 1000 * folder + number)
                 os.close(descriptor)
 
-    return _once(shared / f"files-{count}", make)
+    return made_once(shared / f"files-{count}", make)
 
 
 def ids(count: int, prefix: str = "input") -> pa.Table:
@@ -85,7 +85,7 @@ def pending_jobs(shared: Path, count: int) -> Path:
         with opened(root):
             fk.register_jobs(ids(count), "trivial", name="inputs")
 
-    return _once(shared / f"pending-{count}", make)
+    return made_once(shared / f"pending-{count}", make)
 
 
 def finished_jobs(shared: Path, count: int) -> Path:
@@ -109,7 +109,7 @@ def finished_jobs(shared: Path, count: int) -> Path:
                     """
                 ).fetchall()
 
-    return _once(shared / f"finished-{count}", make)
+    return made_once(shared / f"finished-{count}", make)
 
 
 def jobs_with_results(shared: Path, rows: int) -> Path:
@@ -132,13 +132,14 @@ def jobs_with_results(shared: Path, rows: int) -> Path:
                     " finished_at = created_at WHERE status = 'pending'"
                 ).fetchall()
 
-    return _once(shared / f"results-{rows}", make)
+    return made_once(shared / f"results-{rows}", make)
 
 
-def _once(folder: Path, make: Callable[[Path], None]) -> Path:
-    if not folder.exists():
-        half_made = folder.with_name(folder.name + "-being-made")
+def made_once(path: Path, make: Callable[[Path], object]) -> Path:
+    """Return a file or folder that is there, or is made now and then whole."""
+    if not path.exists():
+        half_made = path.with_name(path.name + "-being-made")
         shutil.rmtree(half_made, ignore_errors=True)
         make(half_made)
-        half_made.rename(folder)
-    return folder
+        half_made.rename(path)
+    return path

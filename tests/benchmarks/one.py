@@ -27,6 +27,8 @@ ROWS = {
     "memory": "rows_run",
     "bootstrap": "rows_start",
     "import": "rows_start",
+    "vision": "rows_vision",
+    "vision_memory": "rows_vision",
 }
 
 
