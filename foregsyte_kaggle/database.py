@@ -41,11 +41,13 @@ __all__ = [
 #: Files of this storage version open in DuckDB 1.3, which Kaggle's image has, and in all later ones.
 STORAGE_VERSION = "v1.0.0"
 
-#: How long the write-ahead log may grow before a commit is followed by a checkpoint, as in DuckDB; where
-#: the file is large, a share of it, since a checkpoint takes the longer the more there is.
+#: How long the write-ahead log may grow before a commit is followed by a checkpoint, as in DuckDB. What
+#: is in the log is in memory too.
 LOG_BYTES = 16 * 2**20
-LOG_SHARE = 0.25
-MOST_LOG_BYTES = 128 * 2**20
+
+#: How many merges of small parts of a table into a full one a checkpoint makes at most. One takes as many
+#: as fill it; DuckDB's 100 would take hundreds of megabytes after a long run.
+MERGES = 1
 
 #: What a checkpoint may need on the disk, generously: so many times the log, and some blocks a table.
 CHECKPOINT_LOGS = 4
@@ -122,6 +124,7 @@ class Database:
         self._waits_for_readers = False
         self._closed = False
         self._descriptor: int | None = None
+        self._limit = f"{max(memory_bytes() // 4, 2**30) // 2**20}MiB"
         with translated(path, "open"):
             self.engine = self._make_engine()
             # The pool's connections come and go; this one keeps the file open, and all cursors are
@@ -130,6 +133,7 @@ class Database:
             self._root: DuckDBPyConnection = self._kept.driver_connection.duplicate()  # type: ignore[union-attr]
             self._kept.detach()  # so that the pool counts the users' connections only
             self._writer = self._root.cursor()
+            self._limit_shown = _memory_limit(self._writer)
         _open_databases.add(self)
 
     @contextmanager
@@ -289,10 +293,11 @@ class Database:
         config = {
             "storage_compatibility_version": STORAGE_VERSION,
             # DuckDB would take 80 % of what the machine claims to have, which the workers need.
-            "memory_limit": f"{max(memory_bytes() // 4, 2**30) // 2**20}MiB",
+            "memory_limit": self._limit,
             "temp_directory": os.path.join(tempfile.gettempdir(), f"foregsyte-spill-{os.getpid()}"),
             # DuckDB would checkpoint inside a commit, and a user's open session can make it spin then.
             "checkpoint_threshold": "1TB",
+            "max_vacuum_tasks": str(MERGES),
             # A file of another format would make DuckDB download what reads it.
             "autoinstall_known_extensions": "false",
         }
@@ -323,20 +328,43 @@ class Database:
             connection.close()  # the last one lets go of the file
 
     def _checkpoint_a_long_log(self) -> None:
-        """Checkpoint as DuckDB does by itself, after a commit that left a long write-ahead log."""
+        """Checkpoint as DuckDB does by itself, after a commit that left a long write-ahead log.
+
+        The memory of who writes much stays the same for any amount: what the checkpoint wrote and read
+        leaves it, and parts of tables are not merged, which takes more memory and time than all the rest
+        of a checkpoint. The next other one does that.
+        """
         if self.path is None:
             return
         try:
-            size = os.stat(f"{self.path}.wal").st_size
-            if size < LOG_BYTES:
+            if os.stat(f"{self.path}.wal").st_size < LOG_BYTES:
                 return
-            most = min(LOG_SHARE * os.stat(self.path).st_size, MOST_LOG_BYTES)
         except OSError:
             return
-        if size >= max(LOG_BYTES, most):
-            # The commit stands; a full disk, say, will be told by the next one that needs room.
-            with suppress(LedgerError):
-                self.checkpoint()
+        # The commit stands; a full disk, say, will be told by the next one that needs room.
+        with suppress(LedgerError), self.exclusive() as connection:
+            connection.execute("SET max_vacuum_tasks = 0")
+            try:
+                if self.checkpoint():
+                    self._empty_cache(connection)
+            finally:
+                connection.execute(f"SET max_vacuum_tasks = {MERGES}")
+
+    def _empty_cache(self, connection: DuckDBPyConnection) -> None:
+        """Let go of the blocks of the file that DuckDB keeps in memory; the system still has them.
+
+        A limit is the only means that DuckDB has for this, so nothing else may use the ledger meanwhile.
+        """
+        import duckdb
+
+        if _memory_limit(connection) != self._limit_shown:
+            return  # the user's own, which DuckDB tells only rounded, so that it could not be set again
+        try:
+            connection.execute("SET memory_limit = '1KiB'")
+        except duckdb.OutOfMemoryException:
+            pass  # more than that is in use: all that could go has gone, and the limit is as before
+        finally:
+            connection.execute(f"SET memory_limit = '{self._limit}'")
 
     def _roll_back(self) -> None:
         import duckdb
@@ -442,6 +470,10 @@ def check_path(file: Path) -> None:
 def _prepare(connection: Any, _record: object) -> None:
     _connections.add(connection)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
+
+
+def _memory_limit(connection: DuckDBPyConnection) -> str:
+    return str(connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0])
 
 
 _registry: dict[Path, Database] = {}

@@ -21,7 +21,7 @@ from foregsyte_kaggle import database
 from foregsyte_kaggle.results import storing
 
 JOBS, OPEN_SESSION = 4_000, sys.argv[1] == "session"
-database.LOG_BYTES, database.LOG_SHARE = 1, 0.0  # a checkpoint after each commit
+database.LOG_BYTES = 1  # a checkpoint after each commit
 checkpoints, changes, failures = [], [], []
 
 def counting(method, into):
