@@ -93,9 +93,9 @@ class Order:
         if key is None:
             joined = "IS NULL AND" if self.backwards else "IS NOT NULL OR"
             return f"({self.key} {joined} {tied})"
-        # The first comparison is one that DuckDB can skip ranges of rows by.
+        # The first comparison is one that DuckDB can skip ranges of rows by; the second is the cheapest.
         passed = (
-            f"({self.key} {lower}= ${bound}_key AND ({self.key} {lower} ${bound}_key OR {tied}))"
+            f"({self.key} {lower}= ${bound}_key AND ({tied} OR {self.key} {lower} ${bound}_key))"
         )
         return f"({self.key} IS NULL OR {passed})" if self.backwards else passed
 
