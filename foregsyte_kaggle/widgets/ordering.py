@@ -93,9 +93,9 @@ class Order:
         if key is None:
             joined = "IS NULL AND" if self.backwards else "IS NOT NULL OR"
             return f"({self.key} {joined} {tied})"
-        # The first comparison is one that DuckDB can skip ranges of rows by.
+        # The first comparison is one that DuckDB can skip ranges of rows by; the second is the cheapest.
         passed = (
-            f"({self.key} {lower}= ${bound}_key AND ({self.key} {lower} ${bound}_key OR {tied}))"
+            f"({self.key} {lower}= ${bound}_key AND ({tied} OR {self.key} {lower} ${bound}_key))"
         )
         return f"({self.key} IS NULL OR {passed})" if self.backwards else passed
 
@@ -114,8 +114,6 @@ class Part:
         How many pass it.
     offset, size : int
         How many of them come before the part, and how many are in it at most.
-    costly : bool
-        Whether the condition takes longer than sorting, so that bounds help with any part.
     """
 
     where: str
@@ -123,7 +121,6 @@ class Part:
     jobs: int
     offset: int
     size: int
-    costly: bool = False
 
 
 def fetch_part(
@@ -148,7 +145,7 @@ def fetch_part(
     read = Order(order.key, order.descending, backwards=behind < part.offset)
     skipped = min(part.offset, behind)
     rows: list[tuple[Any, ...]] = []
-    for spread in SPREADS if skipped > SORTED_JOBS or part.costly else SPREADS[-1:]:
+    for spread in SPREADS if skipped > SORTED_JOBS else SPREADS[-1:]:
         low, high = _guess(cursor, read, part, skipped, size, spread)
         ahead = _count_before(cursor, read, part, low)
         if ahead > skipped:
@@ -173,7 +170,7 @@ def _guess(
         return [None, None]
     low, high = skipped / part.jobs, (skipped + size) / part.jobs
     if order.key == KEYS["registered"] and spread == SPREADS[0]:
-        return _guess_evenly(cursor, order, part.jobs, low, high, spread)
+        return _guess_evenly(cursor, order, part, low, high, spread)
     error = "$spread * sqrt(jobs * {0} * (1 - {0})) + 1"
     rows = cursor.execute(
         f"SELECT nth <= jobs * $low, key, position FROM (SELECT {order.key} AS key,"
@@ -189,10 +186,13 @@ def _guess(
 
 
 def _guess_evenly(
-    cursor: DuckDBPyConnection, order: Order, jobs: int, low: float, high: float, spread: float
+    cursor: DuckDBPyConnection, order: Order, part: Part, low: float, high: float, spread: float
 ) -> list[Bound | None]:
     """Do the same for the order of registering without a sample: as if the jobs lay evenly in it."""
-    first, last = cursor.execute("SELECT min(position), max(position) FROM jobs").fetchall()[0]
+    jobs = part.jobs
+    ((first, last),) = cursor.execute(
+        f"SELECT min(position), max(position) FROM jobs WHERE {part.where}", part.parameters
+    ).fetchall()
     if first is None:
         return [None, None]
     bounds: list[Bound | None] = []

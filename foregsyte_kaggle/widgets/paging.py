@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from foregsyte_kaggle.filters import JobFilter
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.versions import is_outdated
 from foregsyte_kaggle.widgets.ordering import KEYS, Order, Part, fetch_part
 from foregsyte_kaggle.widgets.page import JobPage, JobRow, PageQuery
+from foregsyte_kaggle.widgets.searching import Condition, searched_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +59,7 @@ def load_page(database: Database, query: PageQuery) -> JobPage:
     """Read one page, in one transaction.
 
     The jobs are counted by status, and the rows of the page fetched; how long that takes hardly
-    depends on the page's number.
+    depends on the page's number. A search reads the texts of all jobs, but only once.
 
     Raises
     ------
@@ -65,32 +67,32 @@ def load_page(database: Database, query: PageQuery) -> JobPage:
         If the ledger cannot be read.
     """
     with database.reading() as cursor:
-        page = JobPage(query=query, counts=_count(cursor, query), rows=())
+        jobs = searched_once(cursor, replace(query, statuses=()))
+        page = JobPage(query=query, counts=_count(cursor, jobs), rows=())
         page = replace(page, query=replace(query, number=min(query.number, page.pages)))
-        return replace(page, rows=tuple(_fetch(cursor, page))) if page.matching else page
+        return replace(page, rows=tuple(_fetch(cursor, page, jobs))) if page.matching else page
 
 
-def _count(cursor: DuckDBPyConnection, query: PageQuery) -> dict[JobStatus, int]:
-    where, parameters = replace(query, statuses=()).where()
+def _count(cursor: DuckDBPyConnection, jobs: Condition) -> dict[JobStatus, int]:
+    where, parameters = jobs
     rows = cursor.execute(
         f"SELECT status, count(*) FROM jobs WHERE {where} GROUP BY status", parameters
     ).fetchall()
-    return dict.fromkeys(JobStatus, 0) | {JobStatus(status): jobs for status, jobs in rows}
+    return dict.fromkeys(JobStatus, 0) | {JobStatus(status): count for status, count in rows}
 
 
-def _fetch(cursor: DuckDBPyConnection, page: JobPage) -> Iterator[JobRow]:
+def _fetch(cursor: DuckDBPyConnection, page: JobPage, jobs: Condition) -> Iterator[JobRow]:
     query = page.query
-    where, parameters = query.where()
+    where, parameters = jobs
+    chosen, _ = JobFilter(statuses=query.statuses).where()
     order = Order(KEYS[query.sort], query.descending)
-    if "$now" in order.key:
-        parameters["now"] = page.asked_at.replace(tzinfo=None)
+    now = {"now": page.asked_at.replace(tzinfo=None)} if "$now" in order.key else {}
     part = Part(
-        where=where,
-        parameters=parameters,
+        where=f"{where} AND {chosen}",
+        parameters=parameters | now,
         jobs=page.matching,
         offset=(query.number - 1) * query.page_size,
         size=query.page_size,
-        costly=bool(query.search),
     )
     outdated, versions = is_outdated()
     for values in fetch_part(cursor, [*COLUMNS.values(), outdated], order, part, versions):
