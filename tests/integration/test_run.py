@@ -917,7 +917,9 @@ def test_two_runs_at_once_never_take_the_same_job() -> None:
 
 def test_unknown_source_is_an_error_that_names_the_nearest(run: Callable[..., fk.Run]) -> None:
     fk.register_jobs(make_inputs(), "file_info", name="clips")
-    with pytest.raises(SourceError, match=r"no source is named 'clip'.*Did you mean 'clips', the only"):
+    with pytest.raises(
+        SourceError, match=r"no source is named 'clip'.*Did you mean 'clips', the only"
+    ):
         fk.run_jobs("file_info", source="clip")
 
 
