@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import foregsyte_kaggle as fk
-from foregsyte_kaggle.vision.pipeline import NEEDS
+from foregsyte_kaggle.registry.offers import BUILTIN
 from tests.benchmarks import inputs
 from tests.benchmarks.measuring import Bar, Bench, Row, python_prints
 from tests.benchmarks.vision_peak import MeasuredYoloOcr
@@ -30,7 +30,7 @@ def needs_vision(measure: Callable[[Bench], list[Row]]) -> Callable[[Bench], lis
 
     @wraps(measure)
     def measured(bench: Bench) -> list[Row]:
-        needed = {**NEEDS, "onnx": "onnx"}
+        needed = {**dict(BUILTIN["yolo_ocr"].needs), "onnx": "onnx"}
         missing = [name for module, name in needed.items() if find_spec(module) is None]
         if missing:
             note = f"skipped, without {', '.join(missing)}: pip install 'foregsyte-kaggle[vision]' onnx"
