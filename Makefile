@@ -18,8 +18,8 @@ help:  ## Show this list
 quickstart: $(TEST)  ## Run notebooks/quickstart.ipynb in a fresh folder and show its job table
 	$(BIN)/python notebooks/run_quickstart.py
 
-test: $(DEV)  ## Run all tests here: unit, integration, notebooks, browser
-	$(BIN)/python -m pytest
+test: $(DEV)  ## Run all tests here: unit, integration, notebooks, browser; make test args=tests/unit runs a part
+	$(BIN)/python -m pytest $(args)
 
 test-all: $(DEV)  ## Run every lane: Pythons, Kaggle's pins, the other dialect, another time zone, Ultralytics
 	$(BIN)/nox -f tests/noxfile.py

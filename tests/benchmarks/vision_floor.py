@@ -43,6 +43,7 @@ def bare_pass(clip: str, detector: str, parts: dict[str, float]) -> Callable[[],
     recorded = _record(clip, detector)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as the pipeline does
     session = onnxruntime.InferenceSession(detector, options, providers=["CPUExecutionProvider"])
     reader = RapidOCR(
         params={

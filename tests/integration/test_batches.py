@@ -24,7 +24,14 @@ from foregsyte_kaggle.workspace import Workspace
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workspace")]
 
-EXECUTORS = ("processes", "threads", "inline", "ThreadPoolExecutor", "ProcessPoolExecutor")
+EXECUTORS = (
+    "processes",
+    "threads",
+    "inline",
+    # Executors of the user's own differ from ours by what Python they are of, not by what is installed.
+    pytest.param("ThreadPoolExecutor", marks=pytest.mark.slow),
+    pytest.param("ProcessPoolExecutor", marks=pytest.mark.slow),
+)
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups")
 
 

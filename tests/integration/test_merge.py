@@ -83,6 +83,7 @@ def test_three_notebooks_share_the_inputs_and_a_fourth_unites_them(
     assert (again.added, again.replaced, again.attempts, again.files) == (0, 0, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_order_of_the_paths_changes_nothing_not_even_the_numbers(
     tmp_path: Path, clips: Path
 ) -> None:
@@ -335,6 +336,7 @@ def test_what_an_archive_says_of_another_place_is_not_followed(tmp_path: Path, c
 # Sources
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_mount_agrees_with_any_attached_kind_and_what_is_known_is_taken(
     tmp_path: Path, clips: Path, reverse: bool
@@ -505,6 +507,7 @@ fk.merge_ledgers(sys.argv[3:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["staging", "files", "rows"])
 def test_a_kill_in_the_middle_merges_a_ledger_whole_or_not_at_all(
     tmp_path: Path, clips: Path, run_python: Callable[..., object], moment: str

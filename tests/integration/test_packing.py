@@ -296,6 +296,7 @@ fk.pack_outputs()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "number", "when"),
     [

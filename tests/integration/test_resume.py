@@ -267,6 +267,7 @@ def test_a_damaged_ledger_among_the_inputs_is_an_error_that_a_name_solves(
     assert completed(fk.bootstrap(tmp_path / "two", resume="me/first")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [None, "all.zip"])
 @pytest.mark.parametrize("outputs", ["leave", "copy"])
 def test_packed_files_of_all_versions_are_found_and_previewed(
@@ -583,6 +584,7 @@ fk.bootstrap(sys.argv[1], outputs="copy")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["ledger", "session", "outputs"])
 def test_a_kill_in_the_middle_leaves_nothing_that_is_taken_for_a_ledger(
     tmp_path: Path, mounts: Path, run_python: Callable[..., object], moment: str

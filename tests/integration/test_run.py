@@ -38,7 +38,14 @@ from foregsyte_kaggle.workspace import Workspace
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
-EXECUTORS = ("processes", "threads", "inline", "ThreadPoolExecutor", "ProcessPoolExecutor")
+EXECUTORS = (
+    "processes",
+    "threads",
+    "inline",
+    # Executors of the user's own differ from ours by what Python they are of, not by what is installed.
+    pytest.param("ThreadPoolExecutor", marks=pytest.mark.slow),
+    pytest.param("ProcessPoolExecutor", marks=pytest.mark.slow),
+)
 IN_OTHER_PROCESSES = ("processes", "ProcessPoolExecutor")
 
 

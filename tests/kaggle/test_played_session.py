@@ -159,6 +159,7 @@ def test_version_goes_on_from_the_first_when_the_one_between_is_lost(
     assert_page_has_the_table(version)
 
 
+@pytest.mark.slow
 def test_of_two_attached_versions_the_later_counts_and_nothing_is_done_again(
     kaggle: Kaggle, clips: Path, first: Version, third: tuple[Version, list[str]]
 ) -> None:
@@ -177,6 +178,7 @@ def test_of_two_attached_versions_the_later_counts_and_nothing_is_done_again(
     assert_page_has_the_table(fourth)
 
 
+@pytest.mark.slow
 def test_killed_version_whose_output_was_kept_wins_over_the_one_it_came_from(
     kaggle: Kaggle, clips: Path, first: Version, killed: Version
 ) -> None:
@@ -199,6 +201,7 @@ def test_killed_version_whose_output_was_kept_wins_over_the_one_it_came_from(
     assert_page_has_the_table(last)
 
 
+@pytest.mark.slow
 def test_stranger_s_ledger_is_an_error_that_lists_both_and_a_name_solves_it(
     kaggle: Kaggle, clips: Path, first: Version, tmp_path: Path
 ) -> None:
