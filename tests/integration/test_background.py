@@ -170,6 +170,7 @@ def test_batch_session_runs_in_the_foreground_and_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", "10000h")  # this machine may be up for days
     Path("go on").touch()
     run = fk.run_jobs("p", executor="threads", background=True, progress=False)
     assert (run.is_running, run.completed) == (False, 4)

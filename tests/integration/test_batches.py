@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workspace")]
 EXECUTORS = (
     "processes",
     "threads",
-    "inline",
-    # Executors of the user's own differ from ours by what Python they are of, not by what is installed.
+    # These differ by their Python and not by what is installed.
+    pytest.param("inline", marks=pytest.mark.slow),
     pytest.param("ThreadPoolExecutor", marks=pytest.mark.slow),
     pytest.param("ProcessPoolExecutor", marks=pytest.mark.slow),
 )

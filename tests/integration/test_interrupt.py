@@ -186,7 +186,9 @@ def plain(query: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("executor", ["processes", "threads", "inline"])
-@pytest.mark.parametrize("times", [1, 2, 5])
+@pytest.mark.parametrize(
+    "times", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)]
+)
 def test_stop_ends_the_run_and_keeps_what_finished(
     start: Callable[..., Kernel], executor: str, times: int
 ) -> None:

@@ -315,9 +315,16 @@ fk.run_jobs("p", executor=sys.argv[1], workers=2, progress=False)
 """
 
 
-@pytest.mark.parametrize("executor", ["processes", "threads", "inline"])
 @pytest.mark.parametrize(
-    ("many", "crashes"), [(8, 2), (3000, 3)], ids=["second crash", "third crash among tiny ones"]
+    ("executor", "many", "crashes"),
+    [
+        ("processes", 8, 2),
+        ("threads", 8, 2),
+        ("inline", 8, 2),
+        # Among tiny ones, of which many are underway at a crash.
+        ("processes", 3000, 3),
+        ("threads", 3000, 3),
+    ],
 )
 def test_job_that_kills_the_kernel_fails_at_the_crash_where_it_is_alone_and_all_others_are_done(
     folder: Path, executor: str, many: int, crashes: int

@@ -109,7 +109,7 @@ print(checkpoints.count(True), len(changes))
 """
 
 
-@pytest.mark.parametrize("session", ["session", "none"])
+@pytest.mark.parametrize("session", ["session", pytest.param("none", marks=pytest.mark.slow)])
 def test_readers_beside_a_run_meet_no_conflict_and_no_hang(
     run_python: Callable[..., subprocess.CompletedProcess[str]], session: str
 ) -> None:

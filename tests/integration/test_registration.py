@@ -411,7 +411,7 @@ def test_unknown_pipeline_names_the_nearest() -> None:
     make("clips/a")
     assert refusal("clips", "file_inof") == (
         "there is no pipeline 'file_inof'. Did you mean 'file_info'? Known are file_info, name_of, other, "
-        "video_info. Define it first: @foregsyte_kaggle.pipeline('file_inof') above a function of a path."
+        "video_info, yolo_ocr. Define it first: @foregsyte_kaggle.pipeline('file_inof') above a function of a path."
     )
 
 

@@ -41,8 +41,8 @@ ROOT = Path(__file__).parents[2]
 EXECUTORS = (
     "processes",
     "threads",
-    "inline",
-    # Executors of the user's own differ from ours by what Python they are of, not by what is installed.
+    # These differ by their Python and not by what is installed.
+    pytest.param("inline", marks=pytest.mark.slow),
     pytest.param("ThreadPoolExecutor", marks=pytest.mark.slow),
     pytest.param("ProcessPoolExecutor", marks=pytest.mark.slow),
 )

@@ -163,9 +163,8 @@ def test_closed_panel_leaves_no_comm_no_thread_and_no_listener(real_kernel: Any)
 
 def test_batch_session_has_the_bar_and_no_widget(tmp_path: Path) -> None:
     go = "for n in (1, 2, 3): Path(f'go on {n}').touch()"
-    notebook = run_notebook(
-        tmp_path, SETUP, go, BEGIN, "fk.run_panel(run)", KAGGLE_KERNEL_RUN_TYPE="Batch"
-    )
+    session = {"KAGGLE_KERNEL_RUN_TYPE": "Batch", "FOREGSYTE_SESSION_LIMIT": "10000h"}
+    notebook = run_notebook(tmp_path, SETUP, go, BEGIN, "fk.run_panel(run)", **session)
     begun = notebook["cells"][2]["outputs"]
     printed = "".join("".join(out["text"]) for out in begun if "text" in out)
     assert "this run is in the foreground" in printed
@@ -176,6 +175,7 @@ def test_batch_session_has_the_bar_and_no_widget(tmp_path: Path) -> None:
     assert bundle["text/plain"] == SHOWN_TEXT
 
 
+@pytest.mark.slow
 def test_saved_notebook_shows_how_the_run_ended(tmp_path: Path) -> None:
     """With the state of its widgets in it, and however far the run was when it was shown."""
     go = "for n in (1, 2, 3): Path(f'go on {n}').touch()\nrun.wait();"

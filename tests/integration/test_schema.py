@@ -757,7 +757,14 @@ def of_a_newer_version(file: Path, _: object) -> str:
     )
 
 
-@pytest.mark.parametrize("arguments", [("upgrade", "head"), ("downgrade", "base"), ("current",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("upgrade", "head"),
+        pytest.param(("downgrade", "base"), marks=pytest.mark.slow),
+        pytest.param(("current",), marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("spoil", [locked, truncated, of_a_newer_version])
 def test_the_shell_says_in_one_line_what_is_wrong_with_a_ledger_and_copies_nothing(
     tmp_path: Path,

@@ -37,6 +37,7 @@ def working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     require_mount()
     with small_disk(folder, megabytes=64):
         monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+        monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", "10000h")  # this machine may be up for days
         monkeypatch.setattr(disk, "LOOK_SECONDS", 0.0)
         monkeypatch.chdir(folder)
         (folder / "__notebook__.ipynb").write_bytes(NOTEBOOK)
@@ -256,6 +257,7 @@ def test_end_of_a_run_on_kaggle_leaves_the_file_alone_complete(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setenv("FOREGSYTE_SESSION_LIMIT", "10000h")
     fk.pipeline("p")(lambda name: {"name": name})
     fk.register_jobs(pd.DataFrame({"id": ["a", "b"]}), "p", name="ids")
     assert fk.run_jobs("p", executor="inline", disk_reserve=None, progress=False).completed == 2

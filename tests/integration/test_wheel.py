@@ -112,6 +112,7 @@ def test_installed_wheel_runs_the_main_job_and_writes_nothing_beside_itself(
             "pip",
             "install",
             "--quiet",
+            "--no-compile",
             "--only-binary",
             ":all:",
             str(wheel),
@@ -129,7 +130,11 @@ def test_installed_wheel_runs_the_main_job_and_writes_nothing_beside_itself(
     done = subprocess.run(
         [python, "-c", MAIN_JOB, str(ROOT)],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "PYTHONDONTWRITEBYTECODE": "1",  # root could write compiled files, and nothing else would
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -118,7 +118,7 @@ def test_annotate_leaves_one_sheet_for_each_job(
         assert details.output.note.startswith("640 by "), "the job table shows the sheet"
 
 
-def test_bad_files_and_params_fail_alone_and_say_why(clips: Path) -> None:
+def test_bad_files_fail_alone_and_say_why(clips: Path) -> None:
     maker.write_truncated(clips / "cut.mp4")
     maker.write_audio_only(clips / "song.mp4")
     (clips / "photo.jpg").write_bytes(b"\xff\xd8\xff broken")
@@ -127,5 +127,11 @@ def test_bad_files_and_params_fail_alone_and_say_why(clips: Path) -> None:
     said = " ".join(errors())
     for reason in ("truncated", "there is no video track", "photo.jpg: not a readable image"):
         assert reason in said
-    assert run(clips, detector="no/such.onnx").failed == 5
-    assert sum("detector='no/such.onnx': there is no such file" in one for one in errors()) == 5
+
+
+def test_detector_that_is_nowhere_is_refused_before_there_is_a_job(clips: Path) -> None:
+    with pytest.raises(
+        fk.InvalidArgumentError, match=r"detector='no/such\.onnx': there is no such"
+    ):
+        run(clips, detector="no/such.onnx")
+    assert fk.jobs_frame().empty

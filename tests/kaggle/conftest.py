@@ -152,6 +152,7 @@ class Kaggle:
         played = {
             "KAGGLE_KERNEL_RUN_TYPE": "Batch",
             "KAGGLE_CACHE_MOUNT_FOLDER": str(self.inputs),
+            "FOREGSYTE_SESSION_LIMIT": "10000h",  # this machine may be up for days
             "PLAYED_SESSION": uuid.uuid4().hex,
             "PYTHONPATH": os.pathsep.join(path),
             "IPYTHONDIR": str(self.folder / "ipython"),

@@ -146,6 +146,7 @@ def test_log_of_a_version_is_not_flooded_by_the_bar(first: Version) -> None:
     assert 1 <= bars.count("measure:") <= 3
 
 
+@pytest.mark.slow
 def test_version_goes_on_from_the_first_when_the_one_between_is_lost(
     first: Version, killed: Version, third: tuple[Version, list[str]]
 ) -> None:
