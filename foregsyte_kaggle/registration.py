@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -180,7 +181,7 @@ def register_jobs(
         exclude=own_files(chosen.directory),
     )
     check_params(found, {*(params or ()), *inputs.row_values})
-    check_values(found, params or {}, inputs.row_values)
+    check_values(found, json.loads(common), inputs.row_values)
     check_own_rules(found, common if inputs.params is None else inputs.params)
     with chosen.database.transaction() as connection:
         inputs = note_source(connection, inputs, chosen.directory, named=name is not None)

@@ -32,7 +32,9 @@ def load_offer(offer: Offer) -> Pipeline:
         for part in filter(None, name.split(".")):
             target = getattr(target, part)
         return _as_pipeline(offer, target)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         what = (
             str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
         )

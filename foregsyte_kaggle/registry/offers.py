@@ -85,10 +85,12 @@ def shipped_offers() -> dict[str, list[Offer]]:
         if entry.dist is not None:
             package, version = entry.dist.name, entry.dist.version
             requires = entry.dist.requires
-        extra = entry.extras[0] if entry.extras else None
+        # Not by the entry's own properties, which raise where its value is malformed.
+        place, _, behind = entry.value.partition("[")
+        extra = behind.partition("]")[0].partition(",")[0].strip() or None
         offer = Offer(
             entry.name,
-            entry.value.partition("[")[0].strip(),
+            place.strip(),
             f"{package} {version}".strip(),
             package,
             extra,

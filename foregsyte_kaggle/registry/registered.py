@@ -111,6 +111,12 @@ def pipeline(
             )
         text = None if version is None else str(version)
         made = Pipeline(pipeline_id, target, _origin(target), text, batch_size, declared)
+        shipped = declared_as(target)
+        is_bare = (batch_size, schema, version) == (None, None, None)
+        if is_bare and shipped in _shipped and shipped.pipeline_id == pipeline_id:
+            made = (
+                shipped  # of two packages' pipelines this one is meant, as its package declares it
+            )
         if _is_shipping.get():
             _shipped.append(made)
         else:

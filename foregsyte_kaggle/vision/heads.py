@@ -61,6 +61,8 @@ def head_layout(
         return "columns"
     if columns == 6:
         return "anchors" if classes in (None, 1) and rows in _anchor_counts(size) else "final"
+    if classes is not None and columns in {classes, 4 + classes}:
+        return None  # one row a place with no certainty that there is anything, as RT-DETR has
     # What follows the classes are the coefficients of masks or the points of a pose, which are not read.
     least = 1 if classes is None else classes
     if rows < columns and rows >= 4 + least:

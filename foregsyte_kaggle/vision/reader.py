@@ -18,6 +18,8 @@ __all__ = ["Reader"]
 LONGEST_SIDE = 1280
 #: What is found is often cut close, and text at the very edge is missed: so much more around it.
 MARGIN = 0.05
+#: RapidOCR refuses pictures that are longer.
+MOST_TIMES_AS_LONG = 60
 LEAST_MARGIN = 2
 
 
@@ -46,7 +48,7 @@ class Reader:
         """Return the lines of text on a picture (red, green and blue), in reading order."""
         if min(image.shape[:2]) < 2:
             return []
-        found = self._engine(np.ascontiguousarray(image[:, :, ::-1]))
+        found = self._engine(np.ascontiguousarray(_no_strip(image)[:, :, ::-1]))
         if getattr(found, "boxes", None) is None or not found.txts:
             return []
         pieces = []
@@ -72,3 +74,13 @@ class Reader:
         characters = sum(len(line.text) for line in lines)
         confidence = sum(line.confidence * len(line.text) for line in lines) / characters
         return Line("\n".join(line.text for line in lines), confidence, x1, y1, x2, y2)
+
+
+def _no_strip(image: Image) -> Image:
+    """Return a picture that is not too long, with its edge repeated below or to the right."""
+    height, width = image.shape[:2]
+    least = math.ceil(max(height, width) / MOST_TIMES_AS_LONG)
+    missing = max(0, least - height), max(0, least - width)
+    if not any(missing):
+        return image
+    return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")

@@ -18,6 +18,8 @@ __all__ = ["ContactSheet"]
 #: How many frames it shows at most, whatever the video's length.
 MOST_FRAMES = 48
 COLUMNS = 6
+#: A JPEG file is 65,500 pixels high at most.
+MOST_CAPTIONS = 8
 THUMB_WIDTH = 320
 CAPTION_HEIGHT = 20
 LINE_COLOUR = (255, 210, 0)
@@ -73,10 +75,12 @@ def _thumb(frame: Frame, rows: Sequence[dict[str, Any]]) -> Image:
     thumb: Any = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
     for row in rows:
         x1, x2 = round(row["x1"] * scale), round(row["x2"] * scale)
-        y1, y2 = round(row["y1"] * scale), round(row["y2"] * scale)
+        y1, y2 = round(row["y1"] * size[1] / height), round(row["y2"] * size[1] / height)
         cv2.rectangle(thumb, (x1, y1), (x2, y2), LINE_COLOUR, 1)
     time = f"{frame.seconds:,.2f} s"
     said = [f"{row['label'] or ''} {row['text'] or ''}".strip() for row in rows]
+    if len(said) > MOST_CAPTIONS:
+        said = [*said[: MOST_CAPTIONS - 1], f"and {len(said) - MOST_CAPTIONS + 1:,} more"]
     captions = [f"{time}  {said[0]}" if said else time, *said[1:]]
     under = np.zeros((CAPTION_HEIGHT * len(captions), THUMB_WIDTH, 3), np.uint8)
     for number, caption in enumerate(captions):

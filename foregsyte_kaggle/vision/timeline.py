@@ -29,7 +29,9 @@ class Timeline:
         self._unit = float(unit) if unit else 1.0
         self._step = 1 / float(rate) / self._unit if rate else 1.0
         self._goes_by_dts = container.format.name == "avi"
-        self._jumps_from: float | None = 0.0
+        # Without times of its own a file says no place to go to; in AVI files a jump may land beside it.
+        can_jump = stream.start_time is not None and not self._goes_by_dts
+        self._jumps_from: float | None = 0.0 if can_jump else None
         self._frames = self._decode()
         self._current: VideoFrame | None = None
         self._next = next(self._frames, None)

@@ -174,6 +174,11 @@ def test_ill_typed_column_is_refused(column: str, values: list[Any], message: st
     assert jobs_frame().empty
 
 
+def test_tuple_is_the_list_that_it_is_stored_as() -> None:
+    params = {"weights": "w", "boxes": ((1, 2.5), (3, 4))}
+    assert register_jobs("in", "model", params=params).added == 3
+
+
 def test_whole_numbers_with_a_gap_are_whole() -> None:
     frame = pd.DataFrame({"path": ["in/a.txt", "in/b.txt"], "size": [320.0, None]})
     assert register_jobs(frame, "model", params={"weights": "w"}).added == 2

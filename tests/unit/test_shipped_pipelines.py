@@ -174,6 +174,20 @@ def test_a_broken_one_is_told_by_name_and_costs_nothing_else(
     assert find_pipeline("acme_size").origin == "acme 1.0"
 
 
+@pytest.mark.parametrize("place", ["my-acme.pipelines:X", "acme", "", "acme:size extra", "[gpu]"])
+def test_a_malformed_entry_breaks_nothing_but_itself(ship: Ship, place: str) -> None:
+    ship("acme", {"acme_size": "acme:size", "bad_one": place})
+    assert find_pipeline("file_info").origin == "built-in"
+    assert find_pipeline("acme_size").origin == "acme 1.0"
+    listed = pipelines().set_index("pipeline_id")
+    assert listed.loc["bad_one", "problem"].startswith("the pipeline 'bad_one' of acme 1.0 cannot")
+
+
+def test_an_extra_may_have_a_hyphen(ship: Ship) -> None:
+    ship("acme", {"acme_plain": "acme:Plain [gpu-all]"}, requires=("x-y; extra == 'gpu-all'",))
+    assert pipelines().set_index("pipeline_id").loc["acme_plain", "extra"] == "gpu-all"
+
+
 def test_a_name_that_cannot_name_a_table_is_told(ship: Ship) -> None:
     ship("acme", {"Acme-Size": "acme:Plain"})
     problem = pipelines().set_index("pipeline_id").loc["Acme-Size", "problem"]
@@ -198,6 +212,16 @@ def test_two_of_one_name_is_an_error_that_says_both(ship: Ship) -> None:
 
     pipeline("file_info")(Plain)
     assert find_pipeline("file_info").target is Plain
+
+
+def test_the_one_that_is_chosen_keeps_what_its_package_declares(ship: Ship) -> None:
+    ship("acme", {"acme_size": "acme:size"})
+    target = find_pipeline("acme_size").target
+    pipeline("acme_size")(target)
+    chosen = find_pipeline("acme_size")
+    assert (chosen.batch_size, chosen.version, chosen.schema) == (2, "3", {"size": "BIGINT"})
+    pipeline("acme_size", batch_size=5)(target)
+    assert find_pipeline("acme_size").batch_size == 5
 
 
 def test_what_an_extra_lacks_is_told_with_the_line_that_installs_it(

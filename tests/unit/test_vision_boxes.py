@@ -117,6 +117,8 @@ def test_a_free_input_size_is_the_smallest_in_whole_strides() -> None:
         pytest.param((1, 300, 38), (640, 640), 80, True, "final", id="26 with masks"),
         pytest.param((1, 0, 6), (640, 640), 80, False, "final", id="nothing found"),
         pytest.param((1, 32, 160, 160), (640, 640), 80, False, None, id="masks"),
+        pytest.param((1, 300, 84), (640, 640), 80, False, None, id="RT-DETR"),
+        pytest.param((1, 8400, 80), (640, 640), 80, False, None, id="scores alone"),
         pytest.param((1, 1000), (224, 224), 1000, False, None, id="classifier"),
         pytest.param((2, 84, 8400), (640, 640), 80, False, None, id="two pictures"),
         pytest.param((1, 3, 4), (640, 640), 80, False, None, id="too small for anything"),

@@ -98,6 +98,12 @@ def test_frames_are_those_shown_at_each_time(tmp_path: Path, suffix: str, keyfra
     assert_are(found, expected(times_ms, [0.5 * n for n in range(8)]), times_ms)
 
 
+def test_file_without_times_is_sampled_by_its_rate(tmp_path: Path) -> None:
+    path = tmp_path / "clip.h264"
+    maker.write_clip(path, width=64, height=48, fps=25, seconds=4)
+    assert [time for time, _ in sampled(path, 1.0)] == pytest.approx([0, 1, 2, 3], abs=0.05)
+
+
 def test_variable_rates_are_gone_by_time_and_a_long_shown_frame_is_taken_once(
     tmp_path: Path,
 ) -> None:

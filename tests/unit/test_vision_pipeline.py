@@ -201,6 +201,21 @@ def test_a_contact_sheet_shows_few_frames_of_many(count: int, shown: int) -> Non
     assert cv2.imdecode(np.frombuffer(sheet.jpeg(), np.uint8), cv2.IMREAD_COLOR) is not None
 
 
+def test_a_contact_sheet_names_only_some_of_many_things() -> None:
+    sheet = ContactSheet()
+    row = {"x1": 5, "y1": 5, "x2": 40, "y2": 30, "label": "a", "text": "b"}
+    for number in range(MOST_FRAMES):
+        sheet.add(frame(number), [row] * 4000)
+    image = cv2.imdecode(np.frombuffer(sheet.jpeg(), np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape[0] < 8 * (4 * 320 + 8 * 20)
+
+
+def test_a_long_strip_is_read_and_not_refused(reader: Reader) -> None:
+    strip = np.full((20, 3840, 3), 255, np.uint8)
+    assert reader.read_box(strip, 0, 0, 3840, 20) is None
+    assert reader.read(strip.transpose(1, 0, 2)) == []
+
+
 def test_a_contact_sheet_has_boxes_and_takes_any_text_and_shape() -> None:
     sheet = ContactSheet()
     row = {"x1": 5.2, "y1": 5, "x2": 40, "y2": 30, "label": "a", "text": "試合\nZoë"}
