@@ -147,7 +147,8 @@ def kaggle(session: nox.Session) -> None:
 def colab(session: nox.Session) -> None:
     """Kaggle's versions with Colab's older ipywidgets and the oldest for vision: the lowest declared."""
     install(session, "test", "--constraint", str(PINS))
-    session.install("ipywidgets==7.7.1", "av==14.2.0", "onnxruntime==1.22.0", "rapidocr==3.10.0")
+    oldest = ("av==14.2.0", "onnxruntime==1.22.0", "packaging==24.2", "rapidocr==3.10.0")
+    session.install("ipywidgets==7.7.1", *oldest)
     run_tests(session, "tests/unit", "tests/notebooks")
 
 

@@ -19,6 +19,7 @@ from foregsyte_kaggle.executors.contract import (
     Part,
     Progress,
 )
+from foregsyte_kaggle.surroundings import share_processors
 from foregsyte_kaggle.worker import Caller, Outcome, Teller, ThreadTails, Work, describe, run_tasks
 
 __all__ = ["InlineEngine", "ThreadEngine", "Underway"]
@@ -143,6 +144,7 @@ class ThreadEngine:
                 thread.join()
 
     def _work(self) -> None:
+        share_processors(self.workers)
         while (chunk := self._chunks.get()) is not None:
             self._underway.run(chunk)
 

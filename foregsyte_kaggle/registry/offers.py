@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -23,9 +22,6 @@ VISION = {
     "onnxruntime": "onnxruntime",
     "rapidocr": "rapidocr",
 }
-
-_name_of_requirement = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*").match
-_extra_of_requirement = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]").search
 
 
 @dataclass(frozen=True)
@@ -101,13 +97,20 @@ def shipped_offers() -> dict[str, list[Offer]]:
 
 
 def _needs(requires: Iterable[str], extra: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the packages that an extra names, as their metadata has them."""
+    """Return the packages that an extra adds on this machine, as their metadata has them."""
+    if extra is None:
+        return ()
+    from packaging.requirements import InvalidRequirement, Requirement
+
     found = []
     for line in requires:
-        requirement, _, marker = line.partition(";")
-        named, marked = _name_of_requirement(requirement.strip()), _extra_of_requirement(marker)
-        if extra is not None and named and marked and marked.group(1) == extra:
-            found.append((named.group(), named.group()))
+        try:
+            wanted = Requirement(line)
+        except InvalidRequirement:  # by a tool from before the rules
+            continue
+        marker = wanted.marker
+        if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
+            found.append((wanted.name, wanted.name))
     return tuple(found)
 
 

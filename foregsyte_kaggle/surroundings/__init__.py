@@ -20,6 +20,7 @@ from foregsyte_kaggle.surroundings.machine import (
     image_facts,
     memory_bytes,
     package_version,
+    share_processors,
     threads_per_worker,
 )
 from foregsyte_kaggle.surroundings.mounts import input_root, input_roots
@@ -49,5 +50,6 @@ __all__ = [
     "session_facts",
     "session_kind",
     "session_limit_seconds",
+    "share_processors",
     "threads_per_worker",
 ]

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import shutil
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ __all__ = [
     "image_facts",
     "memory_bytes",
     "package_version",
+    "share_processors",
     "threads_per_worker",
 ]
 
@@ -32,6 +34,7 @@ DEVICE_FOLDER = "/dev"
 #: Where an image tells what it is.
 IMAGE_FOLDER = "/etc"
 
+_this_thread = threading.local()
 _is_gpu = re.compile(r"nvidia\d+").fullmatch
 
 
@@ -71,16 +74,22 @@ def cpu_count() -> int:
     return max(1, os.cpu_count() or 1)
 
 
+def share_processors(workers: int) -> None:
+    """Say that the thread that calls this is one of so many workers of this process."""
+    _this_thread.workers = workers
+
+
 def threads_per_worker() -> int:
     """Return how many threads a worker may use, so that those of all workers fit the processors.
 
-    ``OMP_NUM_THREADS`` says so where it is set, as Dask and joblib set it for their workers.
+    Where ``OMP_NUM_THREADS`` is set, as Dask and joblib set it for their workers, it says so for a
+    process, whose threads share them.
     """
+    workers: int = getattr(_this_thread, "workers", 1)
     with contextlib.suppress(ValueError):
-        return max(1, int(os.environ.get("OMP_NUM_THREADS", "")))
-    workers = 1
+        return max(1, int(os.environ.get("OMP_NUM_THREADS", "")) // workers)
     with contextlib.suppress(ValueError):
-        workers = max(1, int(os.environ.get(WORKERS_VARIABLE, "")))
+        workers *= max(1, int(os.environ.get(WORKERS_VARIABLE, "")))
     return max(1, cpu_count() // workers)
 
 

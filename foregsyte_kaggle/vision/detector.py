@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from foregsyte_kaggle.errors import InvalidArgumentError, known_names
+from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.vision.boxes import Floats, suppress
+from foregsyte_kaggle.vision.class_numbers import class_numbers
 from foregsyte_kaggle.vision.heads import candidate_count, head_layout, read_head
 from foregsyte_kaggle.vision.letterbox import Image, letterbox, padded_size
 from foregsyte_kaggle.vision.metadata import ModelFacts, read_facts
 from foregsyte_kaggle.vision.sessions import open_session
 
-__all__ = ["Detection", "Detector"]
+__all__ = ["Detection", "Detector", "check_detector"]
 
 #: Without their own layout: rotated boxes, and what has no boxes at all.
 OTHER_TASKS = {"obb": "rotated boxes", "classify": "one class for a whole picture"}
@@ -39,6 +42,8 @@ class Detector:
     ----------
     path
         The ONNX file.
+    on_gpu
+        Whether to use one that onnxruntime knows.
 
     Raises
     ------
@@ -46,10 +51,10 @@ class Detector:
         If onnxruntime cannot load it, or it is no detector that takes one picture.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, on_gpu: bool = True) -> None:
         self._path = path
         try:
-            self._session = open_session(path)
+            self._session = open_session(path, on_gpu=on_gpu)
         except Exception as error:
             first_line = str(error).strip().partition("\n")[0]
             raise InvalidArgumentError(
@@ -81,25 +86,6 @@ class Detector:
     def labels(self) -> dict[int, str]:
         """The names of the classes by number, as far as the model's metadata has them."""
         return self._facts.names
-
-    def class_numbers(self, classes: Sequence[int | str]) -> set[int]:
-        """Return the numbers of classes that are given by name or number.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If the model has no such class.
-        """
-        by_name = {name: number for number, name in self.labels.items()}
-        numbers = set()
-        for one in classes:
-            number = by_name.get(one) if isinstance(one, str) else one
-            if number is None or (self.labels and number not in self.labels):
-                raise InvalidArgumentError(
-                    f"classes holds {one!r}, which the detector does not know.{known_names(str(one), by_name)}"
-                )
-            numbers.add(number)
-        return numbers
 
     def __call__(
         self, image: Image, confidence: float, iou: float, classes: set[int] | None = None
@@ -180,3 +166,22 @@ def _fixed(side: Any) -> bool:
 
 def _told(values: Sequence[Any]) -> str:
     return ", ".join(f"{one.name} {list(one.shape)}" for one in values)
+
+
+def check_detector(path: Path, classes: Sequence[int | str] | None) -> None:
+    """Refuse what no worker could use, without a GPU and without keeping the model.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the file is no detector that can be used, or it does not know one of the classes.
+    """
+    about = path.stat()
+    labels = _labels_of(str(path), about.st_size, about.st_mtime_ns)
+    if classes is not None:
+        class_numbers(labels, classes)
+
+
+@lru_cache(maxsize=16)
+def _labels_of(path: str, _size: int, _changed: int) -> dict[int, str]:
+    return Detector(path, on_gpu=False).labels

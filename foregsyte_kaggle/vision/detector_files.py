@@ -10,6 +10,8 @@ from foregsyte_kaggle.handles import place_today, resolve_handle, what_is_attach
 __all__ = ["find_detector"]
 
 SUFFIX = ".onnx"
+#: Of what training leaves, which onnxruntime cannot load.
+TRAINED_SUFFIXES = (".pt", ".pth")
 #: An error lists at most this many files.
 MOST_LISTED = 10
 
@@ -27,7 +29,7 @@ def find_detector(text: str) -> Path:
     Raises
     ------
     InvalidArgumentError
-        If there is none, or more than one.
+        If there is none, or more than one, or it was not exported to ONNX.
     SourceError
         If the name can mean several inputs.
     """
@@ -40,6 +42,11 @@ def find_detector(text: str) -> Path:
             )
         place = inside
     if place.is_file():
+        if place.suffix.lower() in TRAINED_SUFFIXES:
+            raise InvalidArgumentError(
+                f"detector={text!r} holds a model as PyTorch saves it; export it: "
+                f"yolo export model={place.name} format=onnx"
+            )
         return place
     found = sorted(place.rglob(f"*{SUFFIX}"))
     if len(found) == 1:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from foregsyte_kaggle.vision.class_numbers import class_numbers
 from foregsyte_kaggle.vision.params import check_params
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ class YoloOcr:
     ----------
     detector
         A YOLO model in ONNX (v5 to 26): a path, or one inside an attached input, such as
-        ``"owner/slug/best.onnx"``. By default there is none, and the whole frame is read.
+        ``"owner/slug/best.onnx"``. By default there is none, and the whole frame is read. Its path stands
+        for it: give new weights a new name, or completed jobs stay as they are.
 
     Raises
     ------
@@ -58,7 +61,9 @@ class YoloOcr:
         from foregsyte_kaggle.vision.detector import Detector
         from foregsyte_kaggle.vision.detector_files import find_detector
         from foregsyte_kaggle.vision.reader import Reader
+        from foregsyte_kaggle.vision.sessions import limit_opencv
 
+        limit_opencv()
         self._detector = None if detector is None else Detector(str(find_detector(detector)))
         self._reader = Reader()
 
@@ -69,13 +74,18 @@ class YoloOcr:
         Raises
         ------
         InvalidArgumentError
-            If a value is not of the expected form, or there is no such detector.
+            If a value is not of the expected form, there is no such detector or it cannot be used, or it
+            does not know a class. Where onnxruntime is not installed, the file is found and not opened.
         """
         check_params(params)
         if params.get("detector") is not None:
             from foregsyte_kaggle.vision.detector_files import find_detector
 
-            find_detector(params["detector"])
+            place = find_detector(params["detector"])
+            if find_spec("onnxruntime") is not None:
+                from foregsyte_kaggle.vision.detector import check_detector
+
+                check_detector(place, params.get("classes"))
 
     def __call__(
         self,
@@ -114,8 +124,9 @@ class YoloOcr:
         list of dict
             ``frame``, counted from 0 over those that were taken, and ``time_seconds``, when it begins
             to be shown; ``label`` and ``detection_confidence``; ``x1, y1, x2, y2`` in pixels of the
-            frame as it is shown; ``text`` with line breaks, and ``text_confidence``, both None where there is
-            no text on a thing. Without a detector the box is that of the line, and there is no label.
+            frame, turned as it is shown, and not stretched where pixels are not square; ``text`` with line
+            breaks, and ``text_confidence``, both None where there is no text on a thing, or none of which
+            RapidOCR is half sure. Without a detector the box is that of the line, and there is no label.
         """
         if isinstance(path, str):  # as ids and URLs come
             raise TypeError(
@@ -123,7 +134,7 @@ class YoloOcr:
             )
         wanted = None
         if classes is not None and self._detector is not None:
-            wanted = self._detector.class_numbers(classes)
+            wanted = class_numbers(self._detector.labels, classes)
         from foregsyte_kaggle.vision.frames import sample_frames
         from foregsyte_kaggle.vision.sheet import ContactSheet
 

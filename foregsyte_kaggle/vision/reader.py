@@ -18,6 +18,8 @@ __all__ = ["Reader"]
 LONGEST_SIDE = 1280
 #: What is found is often cut close, and text at the very edge is missed: so much more around it.
 MARGIN = 0.05
+#: Of a side, which no picture has.
+MOST_PIXELS = 1_000_000
 #: RapidOCR refuses pictures that are longer.
 MOST_TIMES_AS_LONG = 60
 LEAST_MARGIN = 2
@@ -35,6 +37,8 @@ class Reader:
             params={
                 "Global.log_level": "critical",
                 # By default small pictures are made large, which takes 20 times as long for a crop.
+                # By itself it makes pictures of more than 2,000 pixels smaller, and small letters go.
+                "Global.max_side_len": MOST_PIXELS,
                 "Det.limit_type": "max",
                 "Det.limit_side_len": LONGEST_SIDE,
                 "EngineConfig.onnxruntime.intra_op_num_threads": threads,

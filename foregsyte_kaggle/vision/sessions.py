@@ -1,15 +1,16 @@
-"""How onnxruntime runs models here: on which processor, and on how many threads of it."""
+"""How models and OpenCV run here: on which processor, and on how many threads of it."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.surroundings import threads_per_worker
+from foregsyte_kaggle.surroundings import WORKERS_VARIABLE, threads_per_worker
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["gpu_providers", "open_session"]
+__all__ = ["gpu_providers", "limit_opencv", "open_session"]
 
 #: What onnxruntime calls GPUs. TensorRT is left out: it takes minutes to build what it runs.
 GPU_PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider")
@@ -23,7 +24,15 @@ def gpu_providers() -> list[str]:
     return [name for name in GPU_PROVIDERS if name in available]
 
 
-def open_session(path: str) -> InferenceSession:
+def limit_opencv() -> None:
+    """Have OpenCV use no more threads than a worker may, where this process is one: it counts by process."""
+    if WORKERS_VARIABLE in os.environ:
+        import cv2
+
+        cv2.setNumThreads(threads_per_worker())
+
+
+def open_session(path: str, *, on_gpu: bool = True) -> InferenceSession:
     """Load a model, on a GPU if onnxruntime can use one; may raise what onnxruntime raises."""
     import onnxruntime
 
@@ -33,6 +42,5 @@ def open_session(path: str) -> InferenceSession:
     options.log_severity_level = 3  # errors; a warning for each odd node of a model helps nobody
     # Threads that wait in a loop for more to do would take the processors from decoding and reading.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(
-        path, options, providers=[*gpu_providers(), "CPUExecutionProvider"]
-    )
+    gpus = gpu_providers() if on_gpu else []
+    return onnxruntime.InferenceSession(path, options, providers=[*gpus, "CPUExecutionProvider"])

@@ -231,6 +231,11 @@ def test_what_an_extra_lacks_is_told_with_the_line_that_installs_it(
         "pandas; extra == 'gpu'",
         "no_such-package>=2,<3 ; extra == 'gpu'",
         "left-out; extra == 'x'",
+        "always-there",
+        "of-an-old-python; python_version < '3.10' and extra == 'gpu'",
+        "of-another-system; extra == 'gpu' and sys_platform == 'win32'",
+        "of-no-extra; python_version >= '3.10'",
+        "not a requirement; extra ==",
     )
     ship("acme", {"acme_plain": "acme:Plain [gpu]"}, requires=requires)
     row = pipelines().set_index("pipeline_id").loc["acme_plain"]

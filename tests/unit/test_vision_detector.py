@@ -11,13 +11,16 @@ pytest.importorskip("cv2", reason="needs OpenCV: pip install 'foregsyte-kaggle[v
 pytest.importorskip("onnxruntime", reason="needs pip install 'foregsyte-kaggle[vision]'")
 pytest.importorskip("onnx", reason="the detectors are written with it: pip install onnx")
 
+import onnxruntime
 from onnx import TensorProto, helper, save
 
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.vision.boxes import overlaps
+from foregsyte_kaggle.vision.class_numbers import class_numbers
 from foregsyte_kaggle.vision.detector import Detector
 from foregsyte_kaggle.vision.detector_files import find_detector
 from foregsyte_kaggle.vision.letterbox import Image
+from foregsyte_kaggle.vision.sessions import open_session
 from tests.fixtures import make_tiny_mp4 as maker
 from tests.fixtures.make_detectors import CANDIDATES, CONFIDENCE, LAYOUTS, write_detector
 
@@ -72,11 +75,38 @@ def test_a_model_without_metadata_is_told_by_its_shapes(tmp_path: Path) -> None:
 
 
 def test_classes_go_by_name_or_number(tmp_path: Path) -> None:
-    detector = Detector(str(write_detector(tmp_path / "a.onnx", "columns", None)))
-    assert detector.class_numbers(["circle", 0]) == {0, 1}
+    labels = Detector(str(write_detector(tmp_path / "a.onnx", "columns", None))).labels
+    assert class_numbers(labels, ["circle", 0]) == {0, 1}
     for unknown in ("cirle", 2):
         with pytest.raises(InvalidArgumentError, match=r"classes holds .*Known are circle, recta"):
-            detector.class_numbers([unknown])
+            class_numbers(labels, [unknown])
+    assert class_numbers({}, [7]) == {7}
+
+
+@pytest.mark.parametrize(
+    ("available", "asked"),
+    [
+        (["CPUExecutionProvider"], []),
+        (["AzureExecutionProvider", "CPUExecutionProvider"], []),
+        (
+            ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+            ["CUDAExecutionProvider"],
+        ),
+        (["ROCMExecutionProvider", "CPUExecutionProvider"], ["ROCMExecutionProvider"]),
+        (["DmlExecutionProvider", "CPUExecutionProvider"], ["DmlExecutionProvider"]),
+    ],
+)
+def test_a_gpu_comes_before_the_processor_where_onnxruntime_has_one(
+    monkeypatch: pytest.MonkeyPatch, available: list[str], asked: list[str]
+) -> None:
+    given: list[list[str]] = []
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda *_, providers: given.append(providers)
+    )
+    open_session("a.onnx")
+    open_session("a.onnx", on_gpu=False)
+    assert given == [[*asked, "CPUExecutionProvider"], ["CPUExecutionProvider"]]
 
 
 def write_model(path: Path, inputs: list[list[int | str]], output: list[int], **facts: str) -> str:

@@ -16,13 +16,23 @@ pytest.importorskip("onnx", reason="the detectors are written with it: pip insta
 import cv2
 from PIL import Image, ImageDraw, ImageFont
 
-from foregsyte_kaggle import InvalidArgumentError, Workspace, jobs_frame, register_jobs
+from foregsyte_kaggle import (
+    InvalidArgumentError,
+    Workspace,
+    jobs_frame,
+    pipeline,
+    register_jobs,
+    results_frame,
+    run_jobs,
+)
 from foregsyte_kaggle.registry import check_params as check_names
 from foregsyte_kaggle.registry import find_pipeline
 from foregsyte_kaggle.surroundings import WORKERS_VARIABLE, machine, threads_per_worker
+from foregsyte_kaggle.vision import pipeline as vision_pipeline
 from foregsyte_kaggle.vision.frames import Frame
 from foregsyte_kaggle.vision.pipeline import YoloOcr
 from foregsyte_kaggle.vision.reader import Reader
+from foregsyte_kaggle.vision.sessions import limit_opencv
 from foregsyte_kaggle.vision.sheet import MOST_FRAMES, ContactSheet
 from foregsyte_kaggle.worker import JobContext
 from tests.fixtures import make_tiny_mp4 as maker
@@ -75,6 +85,13 @@ def test_text_of_a_frame_comes_as_lines_with_their_boxes(reader: Reader) -> None
     assert all(0.8 < line.confidence <= 1 for line in lines)
     assert 20 <= lines[0].x1 < lines[0].x2 <= 220
     assert 30 <= lines[0].y1 < lines[0].y2 <= 120
+
+
+def test_text_of_a_large_picture_is_read_as_large_as_it_is(reader: Reader) -> None:
+    image = Image.new("RGB", (8000, 400), "white")
+    letters = {"fill": "black", "font": ImageFont.load_default(40)}
+    ImageDraw.Draw(image).text((1500, 170), "Invoice 2024-0917", **letters)  # type: ignore[arg-type]
+    assert [line.text for line in reader.read(np.asarray(image))] == ["Invoice 2024-0917"]
 
 
 def test_a_picture_without_text_has_no_lines(reader: Reader) -> None:
@@ -141,6 +158,8 @@ def test_params_are_refused_when_jobs_are_registered(
     monkeypatch.chdir(tmp_path)
     Path("clips").mkdir()
     Path("clips/a.mp4").touch()
+    Path("best.pt").touch()
+    write_detector(Path("signs.onnx"), "columns", (320, 320))
     for params, message in (
         ({"confidence": 2}, "confidence=2; expected a number from 0 to 1"),
         ({"annotate": "yes"}, "takes 'annotate' as bool, and params has 'yes' of type str"),
@@ -149,6 +168,15 @@ def test_params_are_refused_when_jobs_are_registered(
             r"takes 'classes' as Sequence\[int \| str\] \| None, and params has",
         ),
         ({"detector": "best.onnx"}, "detector='best.onnx': there is no such file"),
+        (
+            {"detector": "best.pt"},
+            "holds a model as PyTorch saves it; export it: yolo export model=best.pt format=onnx$",
+        ),
+        ({"detector": "clips/a.mp4"}, "cannot be loaded by onnxruntime"),
+        (
+            {"detector": "signs.onnx", "classes": ["rectangle", "cirle"]},
+            "classes holds 'cirle', which the detector does not know.*circle",
+        ),
     ):
         with pytest.raises(InvalidArgumentError, match=message):
             register_jobs("clips", "yolo_ocr", params=params)
@@ -157,6 +185,15 @@ def test_params_are_refused_when_jobs_are_registered(
     with pytest.raises(InvalidArgumentError, match=r"iou=1\.5; expected a number from 0 to 1"):
         register_jobs(table, "yolo_ocr")
     assert register_jobs("clips", "yolo_ocr", params={"confidence": 1}).added == 1
+    params = {"detector": "signs.onnx", "classes": ["circle", 0]}
+    assert register_jobs("clips", "yolo_ocr", params=params).added == 1
+    write_detector(Path("signs.onnx"), "columns", (320, 320), metadata={"names": "['dog', 'cat']"})
+    with pytest.raises(InvalidArgumentError, match="classes holds 'circle'"):
+        register_jobs("clips", "yolo_ocr", params=params)
+    # Where a notebook has no onnxruntime, its workers may: the file is enough.
+    monkeypatch.setattr(vision_pipeline, "find_spec", lambda _name: None)
+    params = {"detector": "clips/a.mp4", "classes": ["cirle"]}
+    assert register_jobs("clips", "yolo_ocr", params=params).added == 1
 
 
 def test_an_id_is_refused(build: Any, job: JobContext) -> None:
@@ -184,6 +221,35 @@ def test_threads_fit_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         assert threads_per_worker() == threads
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads_per_worker() == 3
+
+
+def test_workers_that_are_threads_share_what_their_process_may_use(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(machine, "cpu_count", lambda: 8)
+    pipeline("share")(lambda path: {"threads": threads_per_worker()})
+    for number in range(9):
+        (tmp_path / f"{number}.txt").touch()
+    register_jobs(tmp_path, "share", pattern="*.txt")
+    run_jobs("share", executor="threads", workers=3, progress=False)
+    assert set(results_frame("share").threads) == {2}
+    assert threads_per_worker() == 8
+
+
+def test_opencv_keeps_to_a_worker_s_share_and_leaves_a_notebook_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, asked = cv2.getNumThreads(), []
+    monkeypatch.setattr(cv2, "setNumThreads", asked.append)
+    monkeypatch.delenv(WORKERS_VARIABLE, raising=False)
+    limit_opencv()
+    assert (cv2.getNumThreads(), asked) == (before, [])
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(machine, "cpu_count", lambda: 8)
+    monkeypatch.setenv(WORKERS_VARIABLE, "4")
+    limit_opencv()
+    assert asked == [2]
 
 
 def frame(number: int, width: int = 64, height: int = 48) -> Frame:
