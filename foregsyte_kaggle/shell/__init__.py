@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         After help, or where the arguments are not understood.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not fit the terminal's encoding
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # a path need not fit the terminal's encoding
     try:
         try:
             return _answer(parse(sys.argv[1:] if arguments is None else arguments))

@@ -151,7 +151,9 @@ def _shown(name: str | None) -> str:
 
 def _describe_run(run: dict[str, Any]) -> str:
     what = "all pipelines" if run["pipeline_id"] is None else _shown(run["pipeline_id"])
-    begun = f"{_moment(run['started_at'])} on {counted(run['workers'], 'worker')} ({run['executor']})"
+    begun = (
+        f"{_moment(run['started_at'])} on {counted(run['workers'], 'worker')} ({run['executor']})"
+    )
     if run["finished_at"] is None:
         return f"last run: {what}, begun {begun}, and no end was recorded"
     done = ", ".join(f"{run[name] or 0:,} {name}" for name in RUN_COUNTS)

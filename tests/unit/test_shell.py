@@ -131,10 +131,21 @@ def test_status_counts_by_pipeline_source_and_status_and_changes_nothing(
     assert found["jobs"] == [
         {"pipeline_id": "file_info", "source": "more", **none, "pending": 1, "total": 1},
         {"pipeline_id": "letters", "source": "more", **none, "completed": 1, "total": 1},
-        {"pipeline_id": "letters", "source": "some", **none, "completed": 2, "failed": 1, "total": 3},
+        {
+            "pipeline_id": "letters",
+            "source": "some",
+            **none,
+            "completed": 2,
+            "failed": 1,
+            "total": 3,
+        },
     ]
     run = found["last_run"]
-    assert (run["pipeline_id"], run["executor"], run["ended_by"]) == ("letters", "inline", "finished")
+    assert (run["pipeline_id"], run["executor"], run["ended_by"]) == (
+        "letters",
+        "inline",
+        "finished",
+    )
     assert (run["completed"], run["failed"]) == (3, 1)
     assert pd.Timestamp(run["finished_at"]).utcoffset() == pd.Timedelta(0)
 
@@ -195,9 +206,7 @@ def test_path_is_a_file_or_a_folder(ledger: Path, ask: Callable[..., Any], given
     assert ask("status", given)["ledger"] == str(ledger)
 
 
-def test_names_that_a_terminal_would_obey_are_shown_escaped(
-    tmp_path: Path, shell: Shell
-) -> None:
+def test_names_that_a_terminal_would_obey_are_shown_escaped(tmp_path: Path, shell: Shell) -> None:
     with memory_workspace(tmp_path):
         with fk.SessionLocal() as session:
             session.add(fk.Job(pipeline_id="a\x1b[2J\nb", input_path="x"))
@@ -234,9 +243,7 @@ def test_where_no_ledger_is_none_is_made(
     assert not list(tmp_path.iterdir())
 
 
-def test_misspelt_path_gets_the_nearest_ledger(
-    ledger: Path, tmp_path: Path, shell: Shell
-) -> None:
+def test_misspelt_path_gets_the_nearest_ledger(ledger: Path, tmp_path: Path, shell: Shell) -> None:
     (tmp_path / "data" / "foregsyte.txt").write_text("no ledger")
     _, _, stderr = shell("status", "data/forgsyte.duckdb")
     assert f"Did you mean {str(ledger)!r}?" in stderr
@@ -381,7 +388,11 @@ def test_merge_makes_a_workspace_of_several_and_again_changes_nothing(
     old = restore(STORED[0], tmp_path / "old")
     before = part.read_bytes(), old.read_bytes()
     found = ask("merge", "whole", "part", old)
-    assert (found["added"], found["replaced"], found["missing"]) == (10, 0, ["data/outputs/file_info/four.txt"])
+    assert (found["added"], found["replaced"], found["missing"]) == (
+        10,
+        0,
+        ["data/outputs/file_info/four.txt"],
+    )
     assert found["ledger"] == str(tmp_path / "whole" / "data" / "foregsyte.duckdb")
     assert found["counts"]["total"] == ask("status", "whole")["counts"]["total"] == 10
     assert found["differences"] == []
@@ -463,9 +474,7 @@ def test_arguments_that_are_not_understood_are_refused_with_the_nearest(
     assert expected in stderr
 
 
-def test_interrupt_ends_without_a_traceback(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupt_ends_without_a_traceback(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: object) -> commands.Answer:
         raise KeyboardInterrupt
 
