@@ -115,6 +115,11 @@ class Database:
         The ledger file, made when it does not exist; None for a ledger in memory.
     read_only
         Whether nothing may change, neither the file nor its write-ahead log; others may read it too then.
+
+    Attributes
+    ----------
+    is_read_only : bool
+        Whether nothing may change.
     """
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:

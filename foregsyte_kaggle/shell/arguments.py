@@ -49,33 +49,43 @@ copy: call foregsyte_kaggle.snapshot("copy.duckdb") in the notebook."""
 TEXTS = {
     "status": (
         "show what is in a ledger",
-        "Counts by pipeline, source and status, the revision of the schema, and the last run. The ledger\n"
-        "is only read: nothing is made, upgraded, recovered or written.",
+        (
+            "Counts by pipeline, source and status, the revision of the schema, and the last run. The ledger\n"
+            "is only read: nothing is made, upgraded, recovered or written."
+        ),
         "status /kaggle/working",
     ),
     "export": (
         "write the results of a pipeline to one Parquet or CSV file",
-        "The rows of completed jobs, as foregsyte_kaggle.export_results writes them. The file appears\n"
-        "whole or not at all, and replaces one that exists. The ledger is only read.",
+        (
+            "The rows of completed jobs, as foregsyte_kaggle.export_results writes them. The file appears\n"
+            "whole or not at all, and replaces one that exists. The ledger is only read."
+        ),
         "export /kaggle/working --pipeline video_info --to video_info.parquet",
     ),
     "upgrade": (
         "bring a ledger to the newest revision of the schema",
-        "All missing migrations take effect, or none. A copy of a ledger that has jobs is kept in\n"
-        "backups/ beside it. Jobs stay as they are: bootstrap() recovers those left running.",
+        (
+            "All missing migrations take effect, or none. A copy of a ledger that has jobs is kept in\n"
+            "backups/ beside it. Jobs stay as they are: bootstrap() recovers those left running."
+        ),
         "upgrade /kaggle/working --check",
     ),
     "snapshot": (
         "copy a ledger to one file",
-        "With what a process that died left in the write-ahead log. The copy appears whole or not at all;\n"
-        "any DuckDB from 1.3 on opens it. The ledger is only read, at any revision.",
+        (
+            "With what a process that died left in the write-ahead log. The copy appears whole or not at all;\n"
+            "any DuckDB from 1.3 on opens it. The ledger is only read, at any revision."
+        ),
         "snapshot /kaggle/working copy.duckdb",
     ),
     "merge": (
         "unite ledgers, with their results and output files, into one workspace",
-        "As foregsyte_kaggle.merge_ledgers does: of a job that several have, completed beats failed beats\n"
-        "pending, and the latest finish wins. Merging again, or in another order, changes nothing. The\n"
-        "workspace is made if it is not there, else opened as bootstrap() does, upgraded and recovered.",
+        (
+            "As foregsyte_kaggle.merge_ledgers does: of a job that several have, completed beats failed beats\n"
+            "pending, and the latest finish wins. Merging again, or in another order, changes nothing. The\n"
+            "workspace is made if it is not there, else opened as bootstrap() does, upgraded and recovered."
+        ),
         "merge whole part-1 part-2/data/foregsyte.duckdb",
     ),
 }

@@ -72,8 +72,8 @@ def describe(facts: dict[str, Any]) -> list[str]:
     if running:
         lines += [
             "",
-            f"{counted(running, 'job')} that ran when the session ended, or when this copy was made: "
-            "bootstrap() makes such pending again",
+            f"{counted(running, 'job')} that ran when the session ended, or when this copy was made; "
+            + "bootstrap() makes such pending again",
         ]
     if facts["last_run"]:
         lines += ["", _describe_run(facts["last_run"])]
@@ -128,8 +128,10 @@ def _table(jobs: Sequence[dict[str, Any]], counts: dict[str, int]) -> list[str]:
     has_sources = any(row["source"] is not None for row in jobs)
     names = ("pipeline_id", "source") if has_sources else ("pipeline_id",)
     rows = [[*("pipeline", "source")[: len(names)], *COUNTS]]
-    for row in jobs:
-        rows.append([*(_shown(row[name]) for name in names), *(f"{row[one]:,}" for one in COUNTS)])
+    rows += [
+        [*(_shown(row[name]) for name in names), *(f"{row[one]:,}" for one in COUNTS)]
+        for row in jobs
+    ]
     if len(jobs) > 1:
         rows.append(["all", *[""] * (len(names) - 1), *(f"{counts[one]:,}" for one in COUNTS)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
