@@ -70,11 +70,10 @@ def describe(facts: dict[str, Any]) -> list[str]:
         lines += ["", *_table(facts["jobs"], facts["counts"])]
     running = facts["counts"]["running"]
     if running:
-        lines += [
-            "",
-            f"{counted(running, 'job')} that ran when the session ended, or when this copy was made; "
-            + "bootstrap() makes such pending again",
-        ]
+        ran = (
+            f"{counted(running, 'job')} that ran when the session ended, or when this copy was made"
+        )
+        lines += ["", f"{ran}; bootstrap() makes such pending again"]
     if facts["last_run"]:
         lines += ["", _describe_run(facts["last_run"])]
     return lines

@@ -80,9 +80,12 @@ def test_stdout_that_nobody_reads_ends_it_without_a_traceback(worked: fk.Workspa
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        for arguments in (["status"], ["--help"]):
-            ended = start(*arguments, stdout=writing)
-            assert (ended.returncode, ended.stderr) == (141, "")
+        ended = start("status", stdout=writing)
+        assert (ended.returncode, ended.stderr) == (141, "")
+        # Where Python does not buffer (PYTHONUNBUFFERED), argparse passes over that by itself.
+        ended = start("--help", stdout=writing)
+        assert ended.returncode in (0, 141)
+        assert ended.stderr == ""
     finally:
         os.close(writing)
 
