@@ -36,6 +36,7 @@ __all__ = [
     "get_db",
     "is_open",
     "open_database",
+    "reading_database",
 ]
 
 #: Files of this storage version open in DuckDB 1.3, which Kaggle's image has, and in all later ones.
@@ -112,10 +113,18 @@ class Database:
     ----------
     path
         The ledger file, made when it does not exist; None for a ledger in memory.
+    read_only
+        Whether nothing may change, neither the file nor its write-ahead log; others may read it too then.
+
+    Attributes
+    ----------
+    is_read_only : bool
+        Whether nothing may change.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self.path = path
+        self.is_read_only = read_only
         self._pid = os.getpid()
         self._write_lock = threading.RLock()
         self._in_transaction = False
@@ -209,12 +218,13 @@ class Database:
         Returns
         -------
         bool
-            False when an open session or transaction of the user's did not let it; nothing is lost then.
+            False when an open session or transaction of the user's did not let it, or the ledger may only be
+            read; nothing is lost then.
         """
         import duckdb
 
         with self.exclusive() as connection:
-            if self.open_sessions:
+            if self.open_sessions or self.is_read_only:
                 return False
             try:
                 connection.execute("CHECKPOINT")
@@ -301,6 +311,8 @@ class Database:
             # A file of another format would make DuckDB download what reads it.
             "autoinstall_known_extensions": "false",
         }
+        if self.is_read_only:
+            config["access_mode"] = "READ_ONLY"
         # A named database in memory is shared by the pool's connections, unlike a plain ":memory:".
         name = str(self.path) if self.path else f":memory:foregsyte-{os.urandom(8).hex()}"
         engine = create_engine(
@@ -442,6 +454,32 @@ def borrowed_database(path: Path | str) -> Iterator[Database]:
     finally:
         if not was_open:
             database.close()
+
+
+@contextmanager
+def reading_database(path: Path) -> Iterator[Database]:
+    """Give a ledger file that is there opened to read only, and close it afterwards.
+
+    It is not upgraded, recovered or checkpointed: neither the file nor its write-ahead log changes.
+
+    Raises
+    ------
+    LedgerError
+        If it cannot be read; of these ``LedgerLockedError`` if another process writes to it.
+    WorkspaceError
+        If it is open in this process.
+    """
+    file = path.expanduser().resolve()
+    if is_open(file):
+        raise WorkspaceError(
+            f"the ledger {file} is open in this process; close its workspace first (workspace.close())"
+        )
+    check_path(file)
+    database = Database(file, read_only=True)
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def check_path(file: Path) -> None:

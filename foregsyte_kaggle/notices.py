@@ -5,12 +5,19 @@ Notebooks do not show the log level INFO, so what a user must know is printed; e
 
 from __future__ import annotations
 
-__all__ = ["counted", "say"]
+import sys
+
+__all__ = ["counted", "say", "show"]
 
 
 def say(message: str) -> None:
     """Print one line that starts with the product's name."""
     print(f"foregsyte: {message}", flush=True)
+
+
+def show(text: str, *, as_error: bool = False) -> None:
+    """Print a text as it is, for a shell: what was asked for to stdout, what went wrong to stderr."""
+    print(text, file=sys.stderr if as_error else sys.stdout, flush=True)
 
 
 def counted(number: int, one: str, several: str | None = None) -> str:

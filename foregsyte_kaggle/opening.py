@@ -30,7 +30,7 @@ from foregsyte_kaggle.workspace import (
     workspaces_lock,
 )
 
-__all__ = ["bootstrap", "prepare_ledger"]
+__all__ = ["bootstrap", "prepare_ledger", "upgrade_ledger"]
 
 #: So many tables that are not the ledger's does the message name.
 SHOWN_TABLES = 5
@@ -111,8 +111,28 @@ def bootstrap(
 def prepare_ledger(database: Database) -> None:
     """Bring a ledger to the newest revision and begin a session in it."""
     if not schema.check_revision(database):
-        _upgrade(database)
+        upgrade_ledger(database)
     ledger.begin_session(database)
+
+
+def upgrade_ledger(database: Database) -> Path | None:
+    """Bring a ledger to the newest revision; return the copy that is kept of one that has jobs."""
+    before = schema.current_revision(database)
+    copy = None
+    if database.path is not None and before is not None and ledger.has_jobs(database):
+        copy = keep_copy(database, before)
+        say(f"upgrading the ledger from revision {before}; its copy is {copy}")
+    others = schema.other_tables(database) if before is None else []
+    schema.upgrade(database)
+    if others:
+        shown = [repr(name if len(name) <= 40 else f"{name[:40]}…") for name in others]
+        if len(shown) > SHOWN_TABLES:
+            shown[SHOWN_TABLES:] = ["…"]
+        count = counted(len(others), "other table")
+        say(
+            f"{database.path} has {count} in it already ({', '.join(shown)}); the ledger's were added beside"
+        )
+    return copy
 
 
 def _open_workspace(folder: Path, resume: Resume, outputs: str) -> Workspace:
@@ -197,23 +217,6 @@ def _say_continued(earlier: Earlier, database: Database, file: Path) -> None:
             f"{counted(where.missing, 'output file')} of completed jobs "
             f"{'is' if where.missing == 1 else 'are'} in no attached output; attach the version that wrote "
             "them and bootstrap again, or run these jobs again with retry_jobs"
-        )
-
-
-def _upgrade(database: Database) -> None:
-    before = schema.current_revision(database)
-    if database.path is not None and before is not None and ledger.has_jobs(database):
-        copy = keep_copy(database, before)
-        say(f"upgrading the ledger from revision {before}; its copy is {copy}")
-    others = schema.other_tables(database) if before is None else []
-    schema.upgrade(database)
-    if others:
-        shown = [repr(name if len(name) <= 40 else f"{name[:40]}…") for name in others]
-        if len(shown) > SHOWN_TABLES:
-            shown[SHOWN_TABLES:] = ["…"]
-        count = counted(len(others), "other table")
-        say(
-            f"{database.path} has {count} in it already ({', '.join(shown)}); the ledger's were added beside"
         )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from foregsyte_kaggle.database import Database
 
-__all__ = ["export_results", "results_frame"]
+__all__ = ["export_results", "results_frame", "write_results"]
 
 #: More rows than this come as they are stored, since sorting them takes longer than reading them.
 MOST_SORTED_ROWS = 1_000_000
@@ -137,7 +137,21 @@ def export_results(
     --------
     >>> export_results("video_info", "video_info.parquet")
     """
-    chosen, file = active_workspace(workspace), as_path("path", path)
+    database = active_workspace(workspace).database
+    file, number = write_results(database, pipeline_id, path, escape_formulas=escape_formulas)
+    say(f"{counted(number, 'row')} of {pipeline_id} written to {file}")
+    return file
+
+
+def write_results(
+    database: Database,
+    pipeline_id: str,
+    path: str | os.PathLike[str],
+    *,
+    escape_formulas: bool = True,
+) -> tuple[Path, int]:
+    """Do what ``export_results`` does; return the file, and how many rows it has."""
+    file = as_path("path", path)
     options = _options(file)
     if not isinstance(escape_formulas, bool):
         raise InvalidArgumentError(
@@ -146,8 +160,8 @@ def export_results(
     is_csv = "csv" in options
     partial = file.with_name(f".{file.name}.partial")
     try:
-        with chosen.database.reading() as cursor:
-            rows = _find_rows(cursor, chosen.database, pipeline_id)
+        with database.reading() as cursor:
+            rows = _find_rows(cursor, database, pipeline_id)
             query = _exported(rows, is_csv=is_csv, is_escaped=is_csv and escape_formulas)
             number = _copy(cursor, query, rows.parameters, partial, options)
         with partial.open("rb") as written:
@@ -158,8 +172,7 @@ def export_results(
     finally:
         with suppress(OSError):
             partial.unlink()
-    say(f"{counted(number, 'row')} of {pipeline_id} written to {file}")
-    return file
+    return file, number
 
 
 @dataclass(frozen=True)

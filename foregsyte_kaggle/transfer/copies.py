@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.database import STORAGE_VERSION, check_path
+from foregsyte_kaggle.database import STORAGE_VERSION, Database, check_path
 from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, translated
 from foregsyte_kaggle.workspace import Workspace, active_workspace, as_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from foregsyte_kaggle.database import Database
 
 __all__ = ["copy_ledger", "fill_ledger", "keep_copy", "snapshot"]
 
@@ -70,7 +69,7 @@ def keep_copy(database: Database, revision: str) -> Path:
 
 
 def copy_ledger(database: Database, target: Path) -> Path:
-    """Copy an open ledger to a new file that appears whole or not at all."""
+    """Copy an open ledger, also one that may only be read, to a new file that appears whole or not at all."""
     if target.exists():
         raise InvalidArgumentError(
             f"{target} exists already; choose another name or remove it first"
@@ -107,24 +106,38 @@ def fill_ledger(database: Database, source: Path) -> None:
 
 
 def _remove(partial: Path) -> None:
-    for leftover in (partial, partial.with_name(partial.name + ".wal")):
+    for leftover in (partial, _log_of(partial)):
         leftover.unlink(missing_ok=True)
 
 
 def _write_copy(database: Database, partial: Path) -> None:
     # Inside one exclusive section nothing of this package writes, so the file stays as checkpointed.
     with database.exclusive() as connection:
-        if database.path is not None and database.checkpoint():
+        if database.path is not None and (database.is_read_only or database.checkpoint()):
             with (
                 open(database.file_descriptor(), "rb", closefd=False) as source,
                 partial.open("wb") as copy,
             ):
                 source.seek(0)
                 shutil.copyfileobj(source, copy, 2**20)
+            if database.is_read_only:
+                _take_log(database.path, partial)
         else:
             # A session of the user's is open (or the ledger is in memory): DuckDB copies what is
             # committed, table by table, in one transaction.
             _copy_tables(connection, partial)
+
+
+def _take_log(file: Path, partial: Path) -> None:
+    """Put what a process that died left in a ledger's write-ahead log into the copy."""
+    log = _log_of(file)
+    if log.exists():
+        shutil.copyfile(log, _log_of(partial))
+        Database(partial).close()
+
+
+def _log_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}.wal")
 
 
 def _copy_tables(connection: DuckDBPyConnection, partial: Path) -> None:

@@ -12,9 +12,10 @@ pytestmark = pytest.mark.integration
 # In a process of its own: what hangs in DuckDB's code can be neither interrupted nor told from a slow
 # test by anything inside. The watchdog prints the stack of every thread and ends the process.
 SCENARIO = """
-import faulthandler, sys, threading, time, traceback
+import faulthandler, glob, sys, threading, time, traceback
 faulthandler.dump_traceback_later(60, exit=True)
 
+import duckdb
 import pandas as pd
 import foregsyte_kaggle as fk
 from foregsyte_kaggle import database
@@ -105,6 +106,14 @@ assert sorted(frame.number) == list(range(JOBS))
 assert fk.summary_frame().loc["p"].completed == JOBS
 assert [f"column_{n}" in frame for n in range(8)] == [True] * 8
 assert workspace.database.checkpoint()
+for copy in glob.glob("copy-*.duckdb"):  # each is one state of the run
+    with duckdb.connect(copy, read_only=True) as look_in:
+        rows, completed = look_in.execute(
+            "SELECT (SELECT count(*) FROM job_attempts), count(*) FROM jobs WHERE status = 'completed'"
+        ).fetchone()
+        assert rows == completed, (copy, rows, completed)
+        if completed:
+            assert look_in.execute("SELECT count(*) FROM results.p").fetchone() == (completed,), copy
 print(checkpoints.count(True), len(changes))
 """
 

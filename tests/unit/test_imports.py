@@ -51,6 +51,8 @@ def loaded_by(code: str) -> set[str]:
         "from foregsyte_kaggle import pipeline; pipeline('p')(print)",
         "from foregsyte_kaggle import JobContext, ForegsyteError",
         "import foregsyte_kaggle.worker.serving",
+        "from foregsyte_kaggle.shell.arguments import parse; parse(['export', '--pipeline', 'p', '--to', 'x.csv'])",
+        "import foregsyte_kaggle.shell; foregsyte_kaggle.shell.main",
         "from foregsyte_kaggle.registry import find_pipeline; find_pipeline('yolo_ocr').code_version",
         "from foregsyte_kaggle.registry import find_pipeline; find_pipeline('video_info').code_version",
         "from foregsyte_kaggle.registry.builtin import file_info; file_info(__import__('pathlib').Path('/bin/sh'))",
