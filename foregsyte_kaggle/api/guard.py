@@ -84,12 +84,18 @@ class Guard:
         if method in READING:
             return None
         if self._token is None:
-            return 403, "this server is read-only; serve(token='…') lets who knows the token change jobs"
+            return (
+                403,
+                "this server is read-only; serve(token='…') lets who knows the token change jobs",
+            )
         kind, _, given = headers.get(b"authorization", b"").partition(b" ")
         if kind.lower() != b"bearer" or not hmac.compare_digest(
             given.strip(), self._token.encode()
         ):
-            return 401, "changes need the header 'Authorization: Bearer TOKEN', with that of serve(token=…)"
+            return (
+                401,
+                "changes need the header 'Authorization: Bearer TOKEN', with that of serve(token=…)",
+            )
         return None
 
     def _knows(self, host: str) -> bool:

@@ -127,7 +127,9 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
     version: str | None
     duckdb_version: str
-    revision: str | None = Field(description="Of the ledger's schema; null where no migration made it.")
+    revision: str | None = Field(
+        description="Of the ledger's schema; null where no migration made it."
+    )
     directory: str
     read_only: bool
     jobs: Counts

@@ -66,6 +66,7 @@ def read_jobs(
         If the job that the place is after is not in the ledger any more.
     """
     where, parameters = wanted.where()
+    passed: dict[str, Any]
     with database.reading() as cursor:
         found: list[dict[str, Any]] = []
         after = _numbered_meanwhile(cursor, after)

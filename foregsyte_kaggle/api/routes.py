@@ -22,6 +22,7 @@ from foregsyte_kaggle.api.models import (
     ResultPage,
     Retried,
     Retry,
+    RunModel,
     Submission,
 )
 from foregsyte_kaggle.api.page import POLICY, live_page
@@ -81,7 +82,7 @@ def health(request: Request, workspace: Served) -> Health:
         directory=str(workspace.directory),
         read_only=request.app.state.read_only,
         jobs=counts,
-        runs=read_live_runs(workspace),
+        runs=[RunModel(**run) for run in read_live_runs(workspace)],
     )
 
 
@@ -174,7 +175,7 @@ def retry(workspace: Served, wanted: Retry) -> Retried:
 )
 def page(
     workspace: Served,
-    status: Annotated[JobStatus | None | str, Query(max_length=20)] = None,
+    status: Annotated[JobStatus | str | None, Query(max_length=20)] = None,
     pipeline_id: Pipeline = None,
     source: Source = None,
     search: Search = "",

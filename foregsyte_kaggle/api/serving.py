@@ -225,7 +225,9 @@ def _start(
         raise InvalidArgumentError(
             f"host={host!r:.80}, port={port} cannot be listened at: {error}; port=0 takes a free one"
         ) from error
-    names = {*LOOPBACK, host, *hosts} | ({socket.gethostname()} if not _is_loopback(host) else set())
+    names = {*LOOPBACK, host, *hosts} | (
+        {socket.gethostname()} if not _is_loopback(host) else set()
+    )
     try:
         app = create_app(workspace, token=token, hosts=names, any_address=not _is_loopback(host))
         server = Server(workspace, listening, app)

@@ -148,9 +148,14 @@ def test_kaggle_pins_are_within_the_declared_dependencies() -> None:
     optional = (extras[name] for name in ("api", "plot", "vision"))
     declared = map(Requirement, sum(optional, project()["dependencies"]))
     pinned = {req: pins[req.name.lower()] for req in declared if req.name.lower() in pins}
-    assert {"duckdb", "matplotlib", "opencv-python-headless", "pandas", "sqlalchemy", "uvicorn"} <= {
-        req.name for req in pinned
-    }
+    assert {
+        "duckdb",
+        "matplotlib",
+        "opencv-python-headless",
+        "pandas",
+        "sqlalchemy",
+        "uvicorn",
+    } <= {req.name for req in pinned}
     refused = {str(req): pin for req, pin in pinned.items() if not req.specifier.contains(pin)}
     assert not refused, "Kaggle's image could not install this version of the package"
 
