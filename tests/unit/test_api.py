@@ -404,7 +404,8 @@ def test_the_seeds_client_sees_what_its_sessions_wrote(seeds_client: TestClient)
 
 def test_an_override_without_tables_is_told_to_make_them(seeds_client: TestClient) -> None:
     empty = create_engine("duckdb:///:memory:")
-    app.dependency_overrides[get_db] = lambda: sessionmaker(bind=empty)()
+    session = sessionmaker(bind=empty)()
+    app.dependency_overrides[get_db] = lambda: session
     answer = seeds_client.get("/jobs")
     assert answer.status_code == 503
     assert "Base.metadata.create_all(engine)" in answer.json()["detail"]
