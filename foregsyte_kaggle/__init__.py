@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from foregsyte_kaggle.api import serve as serve
     from foregsyte_kaggle.database import Base as Base
     from foregsyte_kaggle.database import SessionLocal as SessionLocal
     from foregsyte_kaggle.database import get_db as get_db
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.workspace import Workspace as Workspace
 
 _HOMES = {
+    "api": ("serve",),
     "database": ("Base", "SessionLocal", "get_db"),
     "errors": (
         "ForegsyteError",

@@ -136,11 +136,7 @@ class Database:
         self._limit = f"{max(memory_bytes() // 4, 2**30) // 2**20}MiB"
         with translated(path, "open"):
             self.engine = self._make_engine()
-            # The pool's connections come and go; this one keeps the file open, and all cursors are
-            # made from it since it never runs a query itself.
-            self._kept = self.engine.raw_connection()
-            self._root: DuckDBPyConnection = self._kept.driver_connection.duplicate()  # type: ignore[union-attr]
-            self._kept.detach()  # so that the pool counts the users' connections only
+            self._root = self._make_root()
             self._writer = self._root.cursor()
             self._limit_shown = _memory_limit(self._writer)
         _open_databases.add(self)
@@ -326,6 +322,14 @@ class Database:
         event.listen(engine, "checkout", self._before_use)
         event.listen(engine, "checkin", self._after_use)
         return engine
+
+    def _make_root(self) -> DuckDBPyConnection:
+        """Return what all cursors are made from; it never runs a query itself."""
+        # The pool's connections come and go; this one keeps the file open.
+        self._kept = self.engine.raw_connection()
+        root: DuckDBPyConnection = self._kept.driver_connection.duplicate()  # type: ignore[union-attr]
+        self._kept.detach()  # so that the pool counts the users' connections only
+        return root
 
     def _before_connect(self, *_: object) -> None:
         self._check_usable()

@@ -58,6 +58,7 @@ class Workspace:
         self.database = database
         self.live_runs: set[uuid.UUID] = set()
         self._listeners: list[Callable[[], None]] = []
+        self._before_close: list[Callable[[], None]] = []
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Have somebody told, from any thread, whenever a run begins or ends; once, if named twice."""
@@ -79,6 +80,10 @@ class Workspace:
         if run_id in self.live_runs:
             self.live_runs.discard(run_id)
             self._tell()
+
+    def before_close(self, end: Callable[[], None]) -> None:
+        """Have something ended that works on the ledger, before that is closed."""
+        self._before_close.append(end)
 
     def _tell(self) -> None:
         for listener in list(self._listeners):
@@ -112,6 +117,8 @@ class Workspace:
             raise WorkspaceError(
                 f"the workspace {self.directory} has a run that works; stop it before closing"
             )
+        while self._before_close:
+            self._before_close.pop()()
         sessions = 0 if self.database.closed else self.database.open_sessions
         self.database.close()
         if sessions:

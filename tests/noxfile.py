@@ -123,7 +123,13 @@ def image_requirements() -> list[str]:
     """Return what tests need on Kaggle, without the package and what its folder of wheels brings."""
     project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["vision"], *extras["plot"], *extras["test"]]
+    wanted = [
+        *project["dependencies"],
+        *extras["vision"],
+        *extras["plot"],
+        *extras["api"],
+        *extras["test"],
+    ]
     return [one for one in wanted if not one.startswith(BROUGHT)]
 
 

@@ -33,6 +33,8 @@ HEAVY = (
     "cv2",
     "onnxruntime",
     "rapidocr",
+    "fastapi",
+    "uvicorn",
 )
 
 

@@ -31,6 +31,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "retry_jobs": {},
     "run_panel": {},
     "run_jobs": {"executor": "inline", "progress": False},
+    "serve": {},
     "snapshot": {"path": "copy.duckdb"},
     "sql": {"query": "SELECT 1"},
     "summary_frame": {},

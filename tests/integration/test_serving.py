@@ -1,0 +1,108 @@
+"""A real server in a thread of this process: beside a run that writes, twice, inside a running loop, until it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+import pytest
+
+import foregsyte_kaggle as fk
+from foregsyte_kaggle.api import Server, serving
+from foregsyte_kaggle.workspace import Workspace
+from tests.benchmarks.pipelines import five_milliseconds
+
+pytestmark = pytest.mark.integration
+
+
+def get(server: Server, path: str, host: str | None = None) -> tuple[int, Any]:
+    place = urlsplit(server.url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=20)
+    try:
+        connection.request("GET", path, headers={"Host": host} if host else {})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        is_json = "json" in (answer.getheader("content-type") or "")
+        return answer.status, json.loads(text) if is_json else text
+    finally:
+        connection.close()
+
+
+def test_requests_beside_a_run_on_two_processes_find_no_lock_and_cost_no_job(
+    workspace: Workspace,
+) -> None:
+    fk.pipeline("measured")(five_milliseconds)
+    fk.register_jobs(pd.DataFrame({"id": [f"{n}" for n in range(600)]}), "measured", name="ids")
+    server = fk.serve()
+    run = fk.run_jobs("measured", workers=2, background=True, progress=False)
+    answers: list[tuple[int, Any]] = []
+    seen_running = False
+    while run.is_running:
+        for path in (
+            "/health",
+            "/jobs?limit=100",
+            "/jobs?search=5&status=completed",
+            "/",
+            "/counts",
+        ):
+            answers.append(get(server, path))
+            time.sleep(0.03)
+        health = answers[-5][1]
+        seen_running = seen_running or [one["run_id"] for one in health["runs"]] == [
+            str(run.run_id)
+        ]
+    assert run.wait().completed == 600
+    assert {status for status, _ in answers} == {200}
+    assert seen_running
+    assert get(server, "/counts")[1]["completed"] == 600
+
+
+def test_it_answers_inside_a_running_loop_and_ends_with_the_workspace(workspace: Workspace) -> None:
+    async def cell() -> Server:
+        return fk.serve()
+
+    server = asyncio.run(cell())
+    assert get(server, "/health")[0] == 200
+    assert get(server, "/health", host="evil.test")[0] == 421
+    workspace.close()
+    assert not server.is_running
+    with pytest.raises(ConnectionRefusedError):
+        get(server, "/health")
+    assert "foregsyte-serve" not in [one.name for one in threading.enumerate()]
+
+
+def test_a_second_call_returns_the_first_unless_it_asks_for_another(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = fk.serve()
+    assert fk.serve() is first
+    assert f"are at {first.url} already" in capsys.readouterr().out
+    with pytest.raises(fk.WorkspaceError, match="with other arguments"):
+        fk.serve(token="open-sesame")
+    first.stop()
+    first.stop()
+    again = fk.serve(token="open-sesame")
+    assert again is not first
+    assert "open-sesame" not in repr(again) + capsys.readouterr().out
+
+
+def test_a_port_that_is_taken_is_an_error_that_says_so(workspace: Workspace) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(fk.InvalidArgumentError, match="port=0 takes a free one"):
+            fk.serve(port=port)
+
+
+def test_without_the_extra_it_says_the_line_to_install(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "find_spec", lambda _name: None)
+    with pytest.raises(fk.MissingExtraError, match=r"pip install 'foregsyte-kaggle\[api\]'"):
+        fk.serve()
