@@ -1,4 +1,4 @@
-"""Helpers for tests of code that uses this package: ledgers in memory."""
+"""Helpers for tests of code that uses this package: ledgers in memory, and an empty one to copy."""
 
 from __future__ import annotations
 
@@ -14,20 +14,27 @@ from foregsyte_kaggle.ledger import begin_session
 from foregsyte_kaggle.transfer import copy_ledger, fill_ledger
 from foregsyte_kaggle.workspace import Workspace, activate
 
-__all__ = ["memory_database", "memory_workspace"]
+__all__ = ["empty_ledger", "memory_database", "memory_workspace"]
 
 
 def memory_database() -> Database:
     """Return a ledger in memory, at the newest revision; close it when done."""
     database = Database(None)
-    fill_ledger(database, Path(_template_folder().name, "empty.duckdb"))
+    fill_ledger(database, empty_ledger())
     begin_session(database)
     return database
 
 
+def empty_ledger() -> Path:
+    """Return a ledger file without jobs, at the newest revision, which stays as it is until this process ends.
+
+    A copy of it at ``data/foregsyte.duckdb`` is there for ``bootstrap`` 0.1 s sooner than migrations are.
+    """
+    return Path(_folder().name, "empty.duckdb")
+
+
 @cache
-def _template_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder with an empty ledger, for this process: copying it is faster than the migrations."""
+def _folder() -> tempfile.TemporaryDirectory[str]:
     folder = tempfile.TemporaryDirectory(prefix="foregsyte-empty-")
     database = Database(None)
     schema.upgrade(database)

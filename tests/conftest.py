@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,9 +18,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from foregsyte_kaggle import database as databases
 from foregsyte_kaggle import workspace as workspaces
-from foregsyte_kaggle.database import Base
+from foregsyte_kaggle.database import LEDGER_FILE, Base
 from foregsyte_kaggle.opening import bootstrap
 from foregsyte_kaggle.registry import registered
+from foregsyte_kaggle.testing import empty_ledger
 from foregsyte_kaggle.testing import memory_workspace as in_memory
 from foregsyte_kaggle.workspace import Workspace
 
@@ -64,6 +66,9 @@ def isolation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A new workspace in the current folder, with a ledger file."""
     monkeypatch.chdir(tmp_path)
+    ledger = Path(LEDGER_FILE)
+    ledger.parent.mkdir()
+    shutil.copyfile(empty_ledger(), ledger)  # cheaper than the migrations
     return bootstrap()
 
 

@@ -71,7 +71,8 @@ def lane(*versions: str) -> Callable[[Callable[[nox.Session], None]], object]:
 
         run.__doc__ = body.__doc__
         # python=False makes no environment for a lane that will only be skipped.
-        return nox.session(run, name=body.__name__, python=found[0] if found else False)
+        made = {"python": found[0] if found else False, "venv_params": ["--upgrade-deps"]}
+        return nox.session(run, name=body.__name__, **made)
 
     return declare
 

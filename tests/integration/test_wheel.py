@@ -98,31 +98,15 @@ def test_installed_wheel_runs_the_main_job_and_writes_nothing_beside_itself(
     wheel: Path, tmp_path: Path
 ) -> None:
     environment = tmp_path / "environment"
-    venv.create(environment, with_pip=True)
+    venv.create(environment)
     python = environment / "bin" / "python"
     acme = tmp_path / "acme"
     acme.mkdir()
     for name, text in SHIPPED.items():
         (acme / name).write_text(text)
     # Core dependencies only, all of them as wheels: no compiler is needed.
-    installed = subprocess.run(
-        [
-            python,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-compile",
-            "--only-binary",
-            ":all:",
-            str(wheel),
-            str(acme),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert installed.returncode == 0, installed.stderr
+    options = ("--quiet", "--no-compile", "--only-binary", ":all:")
+    pip("--python", str(python), "install", *options, str(wheel), str(acme))
     make_read_only(environment)
     before = contents(environment)
     folder = tmp_path / "away"
