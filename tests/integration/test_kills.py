@@ -121,7 +121,7 @@ class Sessions:
     def __init__(self, executor: str, kind: str) -> None:
         self.executor = executor
         self.kind = kind
-        self.many = {"tiny": 30_000, "long": 100, "rich": 150}[kind]
+        self.many = {"tiny": 30_000 if KILLS > 1 else 10_000, "long": 100, "rich": 150}[kind]
         self.started = 0
         self.finished = 0
         self.process: subprocess.Popen[str] | None = None

@@ -24,6 +24,7 @@ from tests.fixtures.make_detectors import LAYOUTS, write_detector
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.slow,
     pytest.mark.usefixtures("workspace"),
     pytest.mark.timeout(300),
 ]
