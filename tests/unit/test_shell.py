@@ -244,7 +244,7 @@ def test_where_no_ledger_is_none_is_made(
 
 
 def test_misspelt_path_gets_the_nearest_ledger(ledger: Path, tmp_path: Path, shell: Shell) -> None:
-    (tmp_path / "data" / "foregsyte.txt").write_text("no ledger")
+    (tmp_path / "data" / "forgsyte.duckdb~").write_text("no ledger")
     _, _, stderr = shell("status", "data/forgsyte.duckdb")
     assert f"Did you mean {str(ledger)!r}?" in stderr
 
