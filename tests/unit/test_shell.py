@@ -441,6 +441,10 @@ def test_help_tells_of_the_commands_and_exit_codes(shell: Shell) -> None:
     assert set(commands.COMMANDS) == set(NAMES)
 
 
+def test_version_is_that_of_the_package(shell: Shell) -> None:
+    assert shell("--version") == (0, f"foregsyte_kaggle {fk.__version__}\n", "")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_help_of_a_command_has_an_example_that_is_understood(name: str, shell: Shell) -> None:
     code, stdout, _ = shell(name, "--help")
