@@ -119,6 +119,17 @@ def test_further_names_are_answered_and_others_not(workspace: Workspace) -> None
     assert get(server, "/health", host="evil.test")[0] == 421
 
 
+def test_head_sends_no_body_before_the_next_answer(workspace: Workspace) -> None:
+    place = urlsplit(fk.serve().url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=20)
+    for method in ("HEAD", "GET", "HEAD"):
+        connection.request(method, "/counts")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert (b"pending" in answer.read()) is (method == "GET")
+    connection.close()
+
+
 def test_in_the_foreground_it_answers_until_the_notebooks_stop(workspace: Workspace) -> None:
     seen: list[tuple[int, Any]] = []
 
