@@ -116,11 +116,18 @@ def translated(path: Path | str | None, doing: str) -> Iterator[None]:
         The ledger file that is worked on; None for one in memory.
     doing
         What was tried, as it reads after "cannot", such as ``"open"``.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C, or the notebook's Stop, ended a query.
     """
     # Both are loaded by whoever got far enough to raise; asking sys.modules keeps this module light.
     try:
         yield
     except Exception as error:
+        if type(error) is RuntimeError and str(error) == "Query interrupted":
+            raise KeyboardInterrupt from error  # what DuckDB makes of Ctrl-C within a query
         kinds: list[type[BaseException]] = []
         for module, name in (("duckdb", "Error"), ("sqlalchemy.exc", "SQLAlchemyError")):
             if module in sys.modules:

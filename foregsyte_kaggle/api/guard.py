@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,8 @@ class Guard:
 
         refused = self._refuse(scope["method"], dict(scope["headers"]))
         if refused is None:
+            if scope["method"] == "HEAD":  # answered as GET; the server sends no body then
+                scope = {**scope, "method": "GET"}
             await self.app(scope, receive, send_guarded)
             return
         status, detail = refused
@@ -103,10 +106,9 @@ class Guard:
 
 
 def _host_name(header: str) -> str:
-    """Return the name in a Host header, without its port and an address's brackets."""
-    if header.startswith("["):
-        return header[1:].partition("]")[0].lower()
-    return header.partition(":")[0].lower()
+    """Return the name in a Host header, without its port and an address's brackets; as it is if it is none."""
+    found = re.fullmatch(r"(?:\[([\da-f:.]+)\]|([^:@/\[\]]*))(?::\d*)?", header.lower())
+    return (found[1] or found[2]) if found else header
 
 
 def _is_address(host: str) -> bool:

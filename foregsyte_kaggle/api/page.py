@@ -22,17 +22,21 @@ __all__ = ["POLICY", "live_page"]
 
 #: Puts the table of now in the place of the one that is shown, unless somebody reads an error or nobody looks.
 SCRIPT = """
-setInterval(async () => {
-  const shown = document.getElementById("jobs");
-  if (document.hidden || shown.querySelector("details[open]")) return;
-  const lost = document.getElementById("lost");
-  try {
-    const answer = await fetch(location.href);
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    shown.replaceWith(page.getElementById("jobs"));
-    lost.hidden = true;
-  } catch { lost.hidden = false; }
-}, 2000);
+const follow = async () => {
+  const shown = document.getElementById("jobs"), lost = document.getElementById("lost");
+  if (!document.hidden && !shown.querySelector("details[open]")) {
+    try {
+      const answer = await fetch(location.href);
+      if (!answer.ok) throw new Error(answer.statusText);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const now = page.getElementById("jobs");
+      if (!shown.isEqualNode(now)) shown.replaceWith(now);
+      lost.hidden = true;
+    } catch { lost.hidden = false; }
+  }
+  setTimeout(follow, 2000);
+};
+setTimeout(follow, 2000);
 """
 _digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 

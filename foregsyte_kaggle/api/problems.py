@@ -40,7 +40,10 @@ def _answer(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": _clean(str(error))}, status_of(error))
 
 
-def _answer_unfit(_request: Request, error: Exception) -> JSONResponse:
+def _answer_unfit(request: Request, error: Exception) -> JSONResponse:
+    if request.method == "POST" and "json" not in request.headers.get("content-type", ""):
+        detail = "the body is not sent as JSON; add the header 'Content-Type: application/json'"
+        return JSONResponse({"detail": detail}, 422)
     # What was sent is not repeated: it may hold what JSON cannot.
     found = error.errors() if isinstance(error, RequestValidationError) else []
     told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:SHOWN]]

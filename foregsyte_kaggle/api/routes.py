@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Request, Security
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Security
 from fastapi.responses import HTMLResponse
 from fastapi.security import HTTPBearer
 
@@ -27,7 +27,7 @@ from foregsyte_kaggle.api.models import (
 )
 from foregsyte_kaggle.api.page import POLICY, live_page
 from foregsyte_kaggle.api.reading import Rows, read_job, read_jobs, read_live_runs, read_rows
-from foregsyte_kaggle.errors import LedgerError
+from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, known_names
 from foregsyte_kaggle.filters import JobFilter, as_statuses, check_pipeline, check_source
 from foregsyte_kaggle.ledger import retry_jobs, status_counts
 from foregsyte_kaggle.models import JobStatus
@@ -51,7 +51,17 @@ CHANGES: dict[int | str, dict[str, Any]] = {
     403: {"model": Problem, "description": "Served without a token"},
 }
 
-router = APIRouter()
+
+def refuse_unknown(request: Request) -> None:
+    """Refuse a parameter that the endpoint does not have: a misspelt filter would find everything."""
+    known = {one.alias for one in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            hint = known_names(name, known) if known else " There are none here."
+            raise InvalidArgumentError(f"there is no parameter {name!r:.80}.{hint}")
+
+
+router = APIRouter(dependencies=[Depends(refuse_unknown)])
 #: For the OpenAPI document; ``Guard`` is who checks it.
 needs_token = [Security(HTTPBearer(auto_error=False, description="As in serve(token=…)"))]
 
@@ -64,7 +74,9 @@ Statuses = Annotated[list[JobStatus] | None, Query(description="One, or several.
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 
 
-@router.get("/health", summary="The ledger's revision, counts, and runs that work now")
+@router.get(
+    "/health", responses=UNFIT, summary="The ledger's revision, counts, and runs that work now"
+)
 def health(request: Request, workspace: Served) -> Health:
     """Answer whether the ledger can be read, and what it is."""
     import duckdb

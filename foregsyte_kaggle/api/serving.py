@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ipaddress
+import re
 import socket
 import threading
 import time
@@ -74,6 +75,7 @@ class Server:
         if self._thread is not threading.current_thread():
             self._thread.join(STOP_SECONDS)
         self._socket.close()
+        atexit.unregister(self.stop)
 
     def wait(self) -> None:
         """Wait until it is stopped."""
@@ -262,8 +264,17 @@ def _check(host: object, port: object, token: object, background: object, hosts:
             "secrets.token_urlsafe() gives, or None"
         )
     is_list = isinstance(hosts, Sequence) and not isinstance(hosts, (str, bytes))
-    if not is_list or not all(isinstance(name, str) for name in hosts):  # type: ignore[attr-defined]
-        raise InvalidArgumentError(f"hosts={hosts!r:.80}; expected a list of names")
+    if not is_list or not all(map(_is_name, hosts)):  # type: ignore[call-overload]
+        raise InvalidArgumentError(
+            f"hosts={hosts!r:.80}; expected a list of names without a port, such as ['jobs.example.org']"
+        )
+
+
+def _is_name(host: object) -> bool:
+    """Return whether it is a name, or an address, that a Host header can have before the port."""
+    return isinstance(host, str) and bool(
+        re.fullmatch(r"[\w.-]+|[\da-fA-F:.]*:[\da-fA-F:.]*:[\da-fA-F:.]*", host)
+    )
 
 
 def _is_token(token: object) -> bool:

@@ -1,4 +1,4 @@
-"""What the command takes and says in its help; loads nothing but the standard library."""
+"""What the command takes and says in its help; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 from foregsyte_kaggle.errors import known_names
+from foregsyte_kaggle.surroundings import package_version
 
 __all__ = ["ExitCode", "parse"]
 
@@ -126,6 +127,11 @@ def _parsers() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         epilog=f"`{PROGRAM} COMMAND --help` tells more, with an example.\n\n{EXIT_CODES}",
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"foregsyte_kaggle {package_version() or 'unknown'}",
     )
     group = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands = {name: _command(group, name) for name in TEXTS}

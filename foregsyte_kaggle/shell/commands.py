@@ -184,7 +184,9 @@ def _find_ledger(given: str) -> Path:
 def _nearest(path: Path) -> str:
     names = os.listdir(path.parent) if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=5)
-    ledgers = [name for name in near if ledger_of(path.parent / name)]
+    # Any file may be a ledger, but only a folder that holds one, or such a suffix, is worth a guess.
+    found = ((name, ledger_of(path.parent / name)) for name in near)
+    ledgers = [name for name, ledger in found if ledger and ledger.suffix == LEDGER_FILE.suffix]
     return f" Did you mean {str(path.with_name(ledgers[0]))!r}?" if ledgers else ""
 
 

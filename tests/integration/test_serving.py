@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
+import signal
 import socket
+import subprocess
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +20,8 @@ import pandas as pd
 import pytest
 
 import foregsyte_kaggle as fk
-from foregsyte_kaggle.api import Server, serving
+from foregsyte_kaggle.api import Server, routes, serving
+from foregsyte_kaggle.ledger import status_counts
 from foregsyte_kaggle.workspace import Workspace
 from tests.benchmarks.pipelines import five_milliseconds
 
@@ -98,6 +104,90 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(workspace: Workspace) -> 
         port = taken.getsockname()[1]
         with pytest.raises(fk.InvalidArgumentError, match="port=0 takes a free one"):
             fk.serve(port=port)
+
+
+@pytest.mark.parametrize("name", ["jobs.test:80", "http://jobs.test", "", 7])
+def test_a_name_that_no_request_can_have_is_refused(workspace: Workspace, name: Any) -> None:
+    with pytest.raises(fk.InvalidArgumentError, match="names without a port"):
+        fk.serve(hosts=[name])
+
+
+def test_further_names_are_answered_and_others_not(workspace: Workspace) -> None:
+    server = fk.serve(hosts=["Jobs.Test", "fe80::1"])
+    for host in ("jobs.test:8080", "[fe80::1]:80", "localhost"):
+        assert get(server, "/health", host=host)[0] == 200
+    assert get(server, "/health", host="evil.test")[0] == 421
+
+
+def test_head_sends_no_body_before_the_next_answer(workspace: Workspace) -> None:
+    place = urlsplit(fk.serve().url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=20)
+    for method in ("HEAD", "GET", "HEAD"):
+        connection.request(method, "/counts")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert (b"pending" in answer.read()) is (method == "GET")
+    connection.close()
+
+
+def test_in_the_foreground_it_answers_until_the_notebooks_stop(workspace: Workspace) -> None:
+    seen: list[tuple[int, Any]] = []
+
+    def look_and_stop() -> None:
+        while not (found := [one for one, _ in serving._servers.values() if one.is_running]):
+            time.sleep(0.01)
+        seen.append(get(found[0], "/counts"))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=look_and_stop).start()
+        server = fk.serve(background=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [status for status, _ in seen] == [200]
+    assert not server.is_running
+    with pytest.raises(ConnectionRefusedError):
+        get(server, "/health")
+
+
+KERNEL = """
+import urllib.request
+import foregsyte_kaggle as fk
+fk.bootstrap()
+server = fk.serve()
+print(urllib.request.urlopen(server.url + "/health").status)
+"""
+
+
+def test_it_ends_with_the_kernel_that_leaves_a_ledger_that_opens(
+    run_python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    ended = run_python(KERNEL)
+    assert ended.stdout.splitlines()[-1] == "200"
+    assert ended.stderr == ""
+    assert not (tmp_path / "data" / "foregsyte.duckdb.wal").exists()
+    assert fk.bootstrap(tmp_path).ledger_path is not None
+
+
+def test_a_request_under_way_is_answered_before_the_workspace_closes(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, answers = threading.Event(), []
+
+    def slow(*arguments: Any) -> Any:
+        begun.set()
+        time.sleep(0.3)
+        return status_counts(*arguments)
+
+    monkeypatch.setattr(routes, "status_counts", slow)
+    server = fk.serve()
+    asking = threading.Thread(target=lambda: answers.append(get(server, "/counts")))
+    asking.start()
+    assert begun.wait(20)
+    workspace.close()
+    asking.join(20)
+    assert [status for status, _ in answers] == [200]
 
 
 def test_without_the_extra_it_says_the_line_to_install(

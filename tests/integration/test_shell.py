@@ -21,14 +21,20 @@ STARTED = [sys.executable, "-m", "foregsyte_kaggle"]
 
 # Python starts with the signal's default action where the test runner was started to ignore it.
 INTERRUPTED = """
-import os, signal, sys, time
+import os, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from foregsyte_kaggle import shell
+from foregsyte_kaggle.database import Database
 from foregsyte_kaggle.shell import commands
 
 def interrupted(options):
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(60)
+    if sys.argv[1] == "python":
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    with Database(None).reading() as cursor:
+        cursor.execute("SET threads = 1")  # DuckDB 1.3 looks for the signal where this thread works on the query
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        cursor.execute("SELECT sum(a.range * b.range % 7) FROM range(1000000) a, range(1000000) b").fetchall()
 
 commands.COMMANDS["status"] = interrupted
 sys.exit(shell.main(["status"]))
@@ -90,10 +96,11 @@ def test_stdout_that_nobody_reads_ends_it_without_a_traceback(worked: fk.Workspa
         os.close(writing)
 
 
+@pytest.mark.parametrize("within", ["python", "a long query"])
 def test_interrupt_of_the_process_ends_it_without_a_traceback(
-    run_python: Callable[..., subprocess.CompletedProcess[str]],
+    run_python: Callable[..., subprocess.CompletedProcess[str]], within: str
 ) -> None:
-    ended = run_python(INTERRUPTED, status=130)
+    ended = run_python(INTERRUPTED, within, status=130)
     assert (ended.stdout, ended.stderr) == ("", "foregsyte: interrupted\n")
 
 

@@ -244,7 +244,7 @@ def test_where_no_ledger_is_none_is_made(
 
 
 def test_misspelt_path_gets_the_nearest_ledger(ledger: Path, tmp_path: Path, shell: Shell) -> None:
-    (tmp_path / "data" / "foregsyte.txt").write_text("no ledger")
+    (tmp_path / "data" / "forgsyte.duckdb~").write_text("no ledger")
     _, _, stderr = shell("status", "data/forgsyte.duckdb")
     assert f"Did you mean {str(ledger)!r}?" in stderr
 
@@ -439,6 +439,10 @@ def test_help_tells_of_the_commands_and_exit_codes(shell: Shell) -> None:
     assert all(f"    {name} " in stdout for name in NAMES)
     assert "\nexit codes:\n  0    done\n" in stdout
     assert set(commands.COMMANDS) == set(NAMES)
+
+
+def test_version_is_that_of_the_package(shell: Shell) -> None:
+    assert shell("--version") == (0, f"foregsyte_kaggle {fk.__version__}\n", "")
 
 
 @pytest.mark.parametrize("name", NAMES)
