@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from foregsyte_kaggle.surroundings import threads_per_worker
 from foregsyte_kaggle.vision.letterbox import Image
 from foregsyte_kaggle.vision.lines import Line, as_lines
-from foregsyte_kaggle.vision.sessions import gpu_providers
+from foregsyte_kaggle.vision.sessions import open_session
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "give_models"]
 
 #: Larger pictures are made smaller to find text in, by their longer side; the text is read as it is.
 LONGEST_SIDE = 1280
@@ -31,8 +31,6 @@ class Reader:
     def __init__(self) -> None:
         from rapidocr import RapidOCR
 
-        threads = threads_per_worker()
-        gpus = gpu_providers()
         self._engine: Any = RapidOCR(
             params={
                 "Global.log_level": "critical",
@@ -41,12 +39,9 @@ class Reader:
                 "Global.max_side_len": MOST_PIXELS,
                 "Det.limit_type": "max",
                 "Det.limit_side_len": LONGEST_SIDE,
-                "EngineConfig.onnxruntime.intra_op_num_threads": threads,
-                "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-                "EngineConfig.onnxruntime.use_cuda": "CUDAExecutionProvider" in gpus,
-                "EngineConfig.onnxruntime.use_dml": "DmlExecutionProvider" in gpus,
             }
         )
+        give_models(self._engine)
 
     def read(self, image: Image) -> list[Line]:
         """Return the lines of text on a picture (red, green and blue), in reading order."""
@@ -78,6 +73,22 @@ class Reader:
         characters = sum(len(line.text) for line in lines)
         confidence = sum(line.confidence * len(line.text) for line in lines) / characters
         return Line("\n".join(line.text for line in lines), confidence, x1, y1, x2, y2)
+
+
+def give_models(engine: Any) -> None:
+    """Open the models in RapidOCR's wheel as other models are opened here, instead of as it does itself.
+
+    Its own have threads that wait in loops, which doubles the processor time, and leave GPUs alone.
+    """
+    import rapidocr
+    from omegaconf import flag_override
+
+    folder = Path(rapidocr.__file__).parent / "models"
+    with flag_override(engine.cfg, "allow_objects", True):
+        for part in ("Det", "Cls", "Rec"):
+            models = list(folder.glob(f"*_{part.lower()}_*.onnx"))
+            if len(models) == 1:  # else RapidOCR downloaded others, and knows which it wants
+                engine.cfg[part].session = open_session(str(models[0]), any_size=True)
 
 
 def _no_strip(image: Image) -> Image:

@@ -32,14 +32,18 @@ def limit_opencv() -> None:
         cv2.setNumThreads(threads_per_worker())
 
 
-def open_session(path: str, *, on_gpu: bool = True) -> InferenceSession:
-    """Load a model, on a GPU if onnxruntime can use one; may raise what onnxruntime raises."""
+def open_session(path: str, *, on_gpu: bool = True, any_size: bool = False) -> InferenceSession:
+    """Load a model, on a GPU if onnxruntime can use one; may raise what onnxruntime raises.
+
+    With ``any_size`` for one whose inputs differ in size: it keeps no memory of theirs for the next.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads_per_worker()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; a warning for each odd node of a model helps nobody
+    options.enable_cpu_mem_arena = not any_size
     # Threads that wait in a loop for more to do would take the processors from decoding and reading.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     gpus = gpu_providers() if on_gpu else []

@@ -94,6 +94,13 @@ def test_text_of_a_large_picture_is_read_as_large_as_it_is(reader: Reader) -> No
     assert [line.text for line in reader.read(np.asarray(image))] == ["Invoice 2024-0917"]
 
 
+def test_its_models_are_opened_as_others_are_and_wait_in_no_loop(reader: Reader) -> None:
+    for part in ("det", "cls", "rec"):
+        options = getattr(reader._engine, f"text_{part}").session.session.get_session_options()
+        assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+        assert options.intra_op_num_threads == threads_per_worker()
+
+
 def test_a_picture_without_text_has_no_lines(reader: Reader) -> None:
     assert reader.read(np.full((120, 160, 3), 90, np.uint8)) == []
     assert reader.read(np.zeros((1, 50, 3), np.uint8)) == []
