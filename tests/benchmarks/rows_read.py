@@ -84,13 +84,17 @@ def export(bench: Bench) -> list[Row]:
     return [*rows, *_export_memory(bench, count)]
 
 
-#: What an export is measured against: least of all, and the least that writes the columns it promises.
+#: What an export is measured against: the least that writes the columns it promises, which has a bar, and
+#: what writes neither the inputs' paths nor ids as text.
 EXPORT_FLOORS = {
-    "a raw COPY of the result table": "SELECT * FROM results.ten_rows",
-    "a COPY of the same columns in plain duckdb: ids as text, paths joined": """
+    "a COPY of the same columns in plain duckdb: ids as text, paths joined": (
+        Bar(times=1.2),
+        """
         SELECT found.job_id::VARCHAR AS job_id, jobs.input_path, found.* EXCLUDE (job_id)
         FROM results.ten_rows AS found JOIN jobs USING (job_id)
-    """,
+        """,
+    ),
+    "a raw COPY of the result table": (Bar(), "SELECT * FROM results.ten_rows"),
 }
 
 
@@ -101,12 +105,12 @@ def _export(bench: Bench, plain: Any, count: int, suffix: str) -> list[Row]:
         plain.execute(f"COPY ({query}) TO '{raw}' (FORMAT {suffix})").fetchall()
 
     rows = []
-    for floor, query in EXPORT_FLOORS.items():
+    for floor, (bar, query) in EXPORT_FLOORS.items():
         row = Row(
             "export",
             f"export_results of {count:,} result rows to {suffix}",
             floor,
-            bar=Bar(times=1.2),
+            bar=bar,
             count=count,
         )
         ours = timed(lambda: fk.export_results("ten_rows", path))
@@ -148,7 +152,7 @@ def print_peak(folder: str) -> None:
 
 def print_raw_peak(folder: str) -> None:
     """Copy the results of a workspace with plain duckdb, and print the most memory that took."""
-    query, path = next(iter(EXPORT_FLOORS.values())), Path(folder) / "raw.parquet"
+    (_, query), path = list(EXPORT_FLOORS.values())[-1], Path(folder) / "raw.parquet"
     with inputs.plain(Path(folder)) as plain:
         forget_peak()
         plain.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet)").fetchall()
