@@ -1,0 +1,143 @@
+"""Dask's cluster behind a ``distributed.Client``; nothing is imported of it that the user did not import."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from foregsyte_kaggle.errors import InvalidArgumentError, RunError
+from foregsyte_kaggle.executors import hosted
+from foregsyte_kaggle.executors.contract import Chunk, Events
+from foregsyte_kaggle.executors.hosted import Reply
+from foregsyte_kaggle.executors.remote import RemoteEngine, WorkerGoneError
+
+__all__ = ["dask_engine", "is_dask_client"]
+
+
+def is_dask_client(executor: object) -> bool:
+    """Whether something is a ``distributed.Client``."""
+    client = getattr(sys.modules.get("distributed"), "Client", None)
+    return client is not None and isinstance(executor, client)
+
+
+def dask_engine(client: Any, events: Events) -> RemoteEngine:
+    """Return the engine over a client's cluster.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the client is an asynchronous one.
+    RunError
+        If it is closed, or none of its workers can run jobs.
+    """
+    if client.asynchronous:
+        raise InvalidArgumentError(
+            "this Dask client is asynchronous, and run_jobs waits for its answers; make it with "
+            "Client(..., asynchronous=False)"
+        )
+    cluster = DaskCluster(client)
+    reason = cluster.broken()
+    if reason is not None:
+        raise RunError(reason)
+    return RemoteEngine(cluster, events)
+
+
+class DaskCluster:
+    """What the engine needs of Dask.
+
+    Each chunk is a task that one worker alone may run, so that it is known where it is when that worker dies:
+    Dask alone would try it again beside the same others, and blame whichever dies with it the fourth time.
+    """
+
+    name = "the Dask cluster"
+    advice = "The worker's own log may say more."
+    advice_on_forks = (
+        "Before the cluster is made, run: "
+        "dask.config.set({'distributed.worker.multiprocessing-method': 'spawn'})"
+    )
+
+    def __init__(self, client: Any) -> None:
+        import dask
+
+        self.loop: asyncio.AbstractEventLoop = client.loop.asyncio_loop
+        self.allowed_deaths = int(dask.config.get("distributed.scheduler.allowed-failures", 3))
+        self._client = client
+        self._topic = f"foregsyte-{uuid.uuid4().hex}"
+        self._futures: dict[int, Any] = {}
+
+    def broken(self) -> str | None:
+        """Say that the client is closed."""
+        if self._client.status in {"closed", "closing"}:
+            return "this Dask client is closed; make a new one"
+        return None
+
+    async def begin(self, listen: Callable[[tuple[Any, ...]], None]) -> None:
+        """Listen to a topic of Dask's events."""
+        self._client.subscribe_topic(self._topic, lambda event: listen(event[1]))
+
+    async def end(self) -> None:
+        """Leave the topic."""
+        self._client.unsubscribe_topic(self._topic)
+
+    async def workers(self) -> dict[str, int]:
+        """Ask the scheduler."""
+        return dict(await self._client.nthreads())
+
+    async def ask(
+        self, workers: list[str], function: Callable[..., Any], *arguments: Any
+    ) -> dict[str, Any]:
+        """Call it in the workers' event loops, which are not the threads that run jobs."""
+        if not workers:
+            return {}
+        answers = await self._client.run(function, *arguments, workers=workers, on_error="return")
+        return dict(answers)
+
+    async def run(self, worker: str, threads: int, chunk: Chunk, token: str) -> Reply:
+        """Submit it as a task of this worker."""
+        from distributed import KilledWorker
+
+        future = self._client.submit(
+            _run,
+            self._topic,
+            threads,
+            token,
+            *hosted.arguments(chunk),
+            workers=[worker],
+            allow_other_workers=False,
+            pure=False,
+            key=f"{chunk.pipeline_id}-{uuid.uuid4().hex}",
+        )
+        self._futures[chunk.chunk_id] = future
+        try:
+            return await self._client.gather(future, asynchronous=True)  # type: ignore[no-any-return]
+        except KilledWorker as error:
+            raise WorkerGoneError from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise WorkerGoneError from error  # Dask's own: it was dropped, or the cluster restarted
+        finally:
+            self.drop(chunk)
+
+    def drop(self, chunk: Chunk) -> None:
+        """Release its future, which ends the wait for it."""
+        future = self._futures.pop(chunk.chunk_id, None)
+        if future is not None:
+            future.release()
+
+
+def _run(topic: str, threads: int, *arguments: Any) -> Reply:
+    """Run a chunk in a worker of Dask's."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    return hosted.run(
+        *arguments,
+        name=worker.address,
+        threads=threads,
+        send=lambda message: worker.log_event(topic, message),
+    )
