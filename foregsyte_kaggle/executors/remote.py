@@ -268,12 +268,21 @@ class RemoteEngine:
     # Looking after workers
 
     async def _watch(self) -> None:
+        heard_at = time.monotonic()
         await self._cluster.begin(self._listen)
-        while True:
-            with contextlib.suppress(OSError, asyncio.TimeoutError):
-                self._compare(await asyncio.wait_for(self._cluster.workers(), ASK_SECONDS))
-            self._place()
-            self._ask_what_takes_long()
+        while self._cluster.broken() is None:
+            try:
+                found = await asyncio.wait_for(self._cluster.workers(), ASK_SECONDS)
+                heard_at = time.monotonic()
+                self._compare(found)
+                self._place()
+                self._ask_what_takes_long()
+            except Exception as error:
+                # It may be on its way back, as a client is that lost its connection.
+                if time.monotonic() - heard_at > ASK_SECONDS:
+                    self._break(
+                        f"{self.name} does not answer: {type(error).__name__}: {describe(error)}"
+                    )
             await asyncio.sleep(LOOK_SECONDS)
 
     def _compare(self, found: dict[str, int]) -> None:
@@ -300,9 +309,11 @@ class RemoteEngine:
     async def _tell(self, names: list[str]) -> None:
         """Send workers the pipelines, once each."""
         interval = max(0.1, len(self._placing.hosts) / MESSAGES_PER_SECOND)
-        answers = await self._cluster.ask(
-            names, hosted.learn, self._notebook, self._token, self._pipelines, interval
-        )
+        answers: dict[str, Any] = {}
+        with contextlib.suppress(Exception):  # the cluster is gone, which is noticed elsewhere
+            answers = await self._cluster.ask(
+                names, hosted.learn, self._notebook, self._token, self._pipelines, interval
+            )
         for name in names:
             host = self._placing.hosts.get(name)
             if host is None:
@@ -371,8 +382,12 @@ class RemoteEngine:
 
     async def _take_back(self, host: Host, chosen: list[Placed], *, hold: bool) -> None:
         ids = [placed.chunk.chunk_id for placed in chosen]
-        answers = await self._cluster.ask([host.name], hosted.give_back, self._token, ids, hold)
-        given: Any = answers.get(host.name)
+        given: Any = None
+        with contextlib.suppress(Exception):
+            answers = await self._cluster.ask(
+                [host.name], hosted.give_back, self._token, ids, hold
+            )
+            given = answers.get(host.name)
         if not isinstance(given, dict):  # it died, which is noticed elsewhere
             return
         for placed in chosen:
