@@ -67,24 +67,37 @@ class DaskCluster:
         self._client = client
         self._topic = f"foregsyte-{uuid.uuid4().hex}"
         self._futures: dict[int, Any] = {}
+        self._listens = False
+        self._wish: Any = None
 
     def broken(self) -> str | None:
-        """Say that the client is closed."""
-        if self._client.status in {"closed", "closing"}:
-            return "this Dask client is closed; make a new one"
-        return None
+        """Say that the client is closed, or alone."""
+        status = self._client.status
+        if status == "running":
+            return None
+        if status == "connecting":
+            return "this Dask client has lost its scheduler; run_jobs goes on with a new one"
+        return "this Dask client is closed; make a new one"
 
     async def begin(self, listen: Callable[[tuple[Any, ...]], None]) -> None:
         """Listen to a topic of Dask's events."""
         self._client.subscribe_topic(self._topic, lambda event: listen(event[1]))
+        self._listens = True
 
     async def end(self) -> None:
         """Leave the topic."""
+        self._wish = None
         self._client.unsubscribe_topic(self._topic)
 
     async def workers(self) -> dict[str, int]:
-        """Ask the scheduler."""
-        return dict(await self._client.nthreads())
+        """Ask the scheduler; while it has none, a task waits there, since adaptive clusters start at one."""
+        found = dict(await self._client.nthreads())
+        if found:
+            self._wish = None  # which releases it
+        elif self._listens and self._wish is None:
+            key = f"foregsyte-waits-{uuid.uuid4().hex}"
+            self._wish = self._client.submit(int, pure=False, key=key)
+        return found
 
     async def ask(
         self, workers: list[str], function: Callable[..., Any], *arguments: Any

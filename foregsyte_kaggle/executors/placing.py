@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,13 +24,13 @@ class Placed:
     positions: list[int]
     """Of its jobs, as they were sent."""
     since: float
+    is_shared: bool = False
+    """Whether its worker had another chunk too, at some time."""
     told: int = 0
     """How many of its jobs are known to have ended, before the chunk has."""
     was_asked: bool = False
     asking: Any = None
     """What waits for the worker's answer."""
-    carrying: Any = None
-    """What waits for its end."""
 
 
 @dataclass(eq=False)
@@ -80,12 +81,22 @@ class Placing:
         """How many jobs the workers can run at once."""
         return sum(host.threads for host in self.hosts.values())
 
+    def note(self, host: Host, chunk: Chunk) -> Placed:
+        """Note that a worker gets a chunk now."""
+        placed = Placed(
+            chunk, [task.position for task in chunk.tasks], time.monotonic(), bool(host.placed)
+        )
+        for other in host.placed:
+            other.is_shared = True
+        host.placed.append(placed)
+        return placed
+
     def add(self, chunk: Chunk) -> None:
         """Take a chunk that is to be placed."""
         self.waiting.append(chunk)
 
     def place(self) -> Iterator[tuple[Host, Chunk]]:
-        """Give each chunk that waits its worker, as far as there is room; the caller notes it there."""
+        """Yield each chunk that waits with its worker, as far as there is room; the caller notes it there."""
         for host in self.hosts.values():
             if host.suspect is not None and not host.placed:
                 yield host, host.suspect
@@ -118,9 +129,11 @@ class Placing:
         Returns
         -------
         int or None
-            How often that happened to its only job; None where it has several, which are all suspects now.
+            How often that happened to its only job while nothing else was there; None where the chunk has
+            several, which are all suspects now.
         """
-        self._deaths.update(placed.positions)
+        for position in placed.positions:
+            self._deaths[position] += not placed.is_shared
         return self._deaths[placed.positions[0]] if len(placed.positions) == 1 else None
 
     def may_retry(self, deaths: int) -> bool:

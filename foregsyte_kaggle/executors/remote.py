@@ -176,31 +176,26 @@ class RemoteEngine:
 
     def _place(self) -> None:
         for host, chunk in self._placing.place():
-            placed = Placed(chunk, [task.position for task in chunk.tasks], time.monotonic())
-            host.placed.append(placed)
-            placed.carrying = asyncio.ensure_future(
-                self._carry(host, placed)
-            )  # kept, so that it lives
+            self._start(self._carry(host, self._placing.note(host, chunk)))
 
     async def _carry(self, host: Host, placed: Placed) -> None:
         """Have a chunk run, and take what comes of it."""
-        chunk, reply = placed.chunk, None
+        chunk = placed.chunk
         try:
             reply = await self._cluster.run(host.name, host.threads, chunk, self._token)
             if placed.asking is not None:  # what it said before comes first
                 await asyncio.wait([placed.asking])
-        except WorkerGoneError:
-            pass
         except Exception as error:
+            if self._cluster.broken() is not None:  # no job's fault, and `check` says it
+                return
+            why = "" if isinstance(error, WorkerGoneError) else f" ({describe(error)})"
             if self._placing.release(host, placed):
-                reason = f"{self.name} lost it: {type(error).__name__}: {describe(error)}"
-                self._finish(Lost(chunk, "failed", reason, worker=host.name))
+                self._lose(host, placed, why)
                 self._place()
             return
         if not self._placing.release(host, placed):
             return
-        if reply is None or reply[0] == "unknown":
-            host.is_ready = False  # until it is told anew
+        if reply[0] == "unknown":
             self._lose(host, placed)
         elif reply[0] == "unloadable":
             self._finish(Lost(chunk, "unloadable", reply[1], reply[2]))
@@ -219,9 +214,10 @@ class RemoteEngine:
             outcomes = []  # an answer got lost on the way: its jobs are run again
         return Done(placed.chunk, outcomes)
 
-    def _lose(self, host: Host, placed: Placed) -> None:
+    def _lose(self, host: Host, placed: Placed, why: str = "") -> None:
         """Have a job whose worker died tried again, or tell that it is the job's fault."""
         chunk, seconds = placed.chunk, time.monotonic() - placed.since
+        host.is_ready = False  # until it is known to live, and told anew
         deaths = self._placing.note_death(placed)
         has_begun = (host.name, chunk.pipeline_id) in self._begun and not placed.told
         if has_begun and deaths is not None and self._placing.may_retry(deaths):
@@ -230,7 +226,7 @@ class RemoteEngine:
         when = "ran this job" if has_begun else "started, or built the pipeline"
         times = f" ({deaths} of its workers did)" if deaths is not None and deaths > 1 else ""
         reason = (
-            f"its worker {host.name} died while it {when}{times}, or its machine was lost: most likely it "
+            f"its worker {host.name} died while it {when}{times}{why}, or its machine was lost: most likely it "
             f"ran out of memory, or a native library crashed. {self._cluster.advice}"
         )
         began = has_begun or (deaths is None and not placed.told)
@@ -384,9 +380,7 @@ class RemoteEngine:
         ids = [placed.chunk.chunk_id for placed in chosen]
         given: Any = None
         with contextlib.suppress(Exception):
-            answers = await self._cluster.ask(
-                [host.name], hosted.give_back, self._token, ids, hold
-            )
+            answers = await self._cluster.ask([host.name], hosted.give_back, self._token, ids, hold)
             given = answers.get(host.name)
         if not isinstance(given, dict):  # it died, which is noticed elsewhere
             return
@@ -422,9 +416,8 @@ class RemoteEngine:
                 self._ask(host, list(host.placed), hold=True)
 
     async def _leave(self) -> None:
-        for work in [self._watching, *self._tasks]:
-            if work is not None:
-                work.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
         for host in self._placing.hosts.values():
             for placed in list(host.placed):
                 self._placing.release(host, placed)

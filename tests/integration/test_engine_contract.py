@@ -49,7 +49,7 @@ def dask_client() -> Iterator[Any]:
     with (
         dask.config.set(settings),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -342,7 +342,9 @@ def test_dead_worker_of_a_plain_executor_ends_the_run_and_no_job_is_lost(
     assert each_result_is_there_once(left["completed"])
 
 
-@pytest.mark.parametrize("asked", [{"job_timeout": 5}, {"devices": [0]}, {"recycle_after": 3}], ids=str)
+@pytest.mark.parametrize(
+    "asked", [{"job_timeout": 5}, {"devices": [0]}, {"recycle_after": 3}], ids=str
+)
 def test_what_an_engine_cannot_do_is_refused_at_the_call(
     engine: str, run: Callable[..., fk.Run], asked: dict[str, Any]
 ) -> None:
