@@ -70,23 +70,24 @@ def make_engine(
     if executor == "processes":
         return ProcessEngine(workers, events, job_timeout, devices or (), recycle_after)
     is_dask = is_dask_client(executor)
-    named = "a Dask client" if is_dask else f"executor={executor!r}"
+    named = "a Dask cluster" if is_dask else repr(executor)
     if job_timeout is not None:
         raise InvalidArgumentError(
-            f"job_timeout={job_timeout:g} needs executor='processes': a job on {named.partition('=')[2] or named}"
-            " cannot be killed"
+            f"job_timeout={job_timeout:g} needs executor='processes': a job on {named} cannot be killed"
         )
     if devices is not None:
         why = (
             "its workers have the GPUs that they were started with"
             if is_dask
-            else ("a thread cannot be given its own GPU")
+            else "a thread cannot be given its own GPU"
         )
-        raise InvalidArgumentError(f"devices= with {named}: {why}; use executor='processes'")
+        raise InvalidArgumentError(
+            f"devices= with executor={executor!r}: {why}; use executor='processes'"
+        )
     if recycle_after is not None:
         raise InvalidArgumentError(
-            f"recycle_after={recycle_after} needs executor='processes': the workers of "
-            f"{named.partition('=')[2] or named} cannot be replaced"
+            f"recycle_after={recycle_after} needs executor='processes': the workers of {named} cannot "
+            "be replaced"
         )
     if executor == "threads":
         return ThreadEngine(workers, events)

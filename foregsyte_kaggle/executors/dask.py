@@ -10,9 +10,10 @@ from typing import Any
 
 from foregsyte_kaggle.errors import InvalidArgumentError, RunError
 from foregsyte_kaggle.executors import hosted
+from foregsyte_kaggle.executors.cluster import WorkerGoneError
 from foregsyte_kaggle.executors.contract import Chunk, Events
 from foregsyte_kaggle.executors.hosted import Reply
-from foregsyte_kaggle.executors.remote import RemoteEngine, WorkerGoneError
+from foregsyte_kaggle.executors.remote import RemoteEngine
 
 __all__ = ["dask_engine", "is_dask_client"]
 

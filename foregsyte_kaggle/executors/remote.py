@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pickle
-import platform
 import time
 import uuid
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from foregsyte_kaggle.errors import RunError
 from foregsyte_kaggle.executors import hosted
+from foregsyte_kaggle.executors.cluster import Cluster, WorkerGoneError, refusal
 from foregsyte_kaggle.executors.contract import (
     OVERDUE_SECONDS,
     Chunk,
@@ -25,63 +25,18 @@ from foregsyte_kaggle.executors.contract import (
     dump_target,
     unreadable,
 )
-from foregsyte_kaggle.executors.hosted import Facts, Notebook, Reply
+from foregsyte_kaggle.executors.hosted import Facts, Notebook
 from foregsyte_kaggle.executors.placing import Host, Placed, Placing
 from foregsyte_kaggle.notices import say
 from foregsyte_kaggle.worker import Outcome, describe
 
-__all__ = ["Cluster", "RemoteEngine", "WorkerGoneError"]
+__all__ = ["RemoteEngine"]
 
 LOOK_SECONDS = 0.25
 ASK_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 #: All workers together send no more messages of progress a second.
 MESSAGES_PER_SECOND = 100
-
-
-class WorkerGoneError(Exception):
-    """A worker died, or was replaced, while it had a chunk."""
-
-
-class Cluster(Protocol):
-    """What the engine needs of a cluster; all coroutines are run in its loop."""
-
-    name: str
-    loop: asyncio.AbstractEventLoop
-    allowed_deaths: int
-    advice: str
-    """Where to look when a worker died, as a sentence."""
-    advice_on_forks: str
-    """How to make it without forking workers, as a sentence."""
-
-    def broken(self) -> str | None:
-        """Say why it takes no more work; None while it does."""
-
-    async def begin(self, listen: Callable[[tuple[Any, ...]], None]) -> None:
-        """Have what workers say sent to ``listen``."""
-
-    async def end(self) -> None:
-        """Listen no more."""
-
-    async def workers(self) -> dict[str, int]:
-        """Return the names of the workers that live, and how many threads each has."""
-
-    async def ask(
-        self, workers: list[str], function: Callable[..., Any], *arguments: Any
-    ) -> dict[str, Any]:
-        """Call a function in workers, beside their jobs; return what each answers, an exception too."""
-
-    async def run(self, worker: str, threads: int, chunk: Chunk, token: str) -> Reply:
-        """Call ``hosted.run`` in a thread of a worker for jobs.
-
-        Raises
-        ------
-        WorkerGoneError
-            If it died, or the chunk was dropped.
-        """
-
-    def drop(self, chunk: Chunk) -> None:
-        """Wait for a chunk no more."""
 
 
 class RemoteEngine:
@@ -138,7 +93,9 @@ class RemoteEngine:
         """Leave the cluster to its owner; what still works there is dropped."""
         self._is_closed = True
         if self._watching is not None and self._cluster.broken() is None:
-            with contextlib.suppress(RuntimeError, TimeoutError):
+            with contextlib.suppress(
+                Exception
+            ):  # what it cannot be told any more, it need not know
                 self._wait_for(self._leave(), CLOSE_SECONDS)
 
     # In the calling thread
@@ -154,7 +111,9 @@ class RemoteEngine:
     async def _survey(self) -> dict[str, int]:
         found = await self._cluster.workers()
         answers = await self._cluster.ask(list(found), hosted.look, self._notebook)
-        refused = {name: why for name in found if (why := self._refusal(answers.get(name)))}
+        refused = {
+            name: why for name in found if (why := refusal(answers.get(name), self._cluster))
+        }
         if refused and len(refused) == len(found):
             raise RunError(f"no worker of {self.name} can run jobs: {next(iter(refused.values()))}")
         return found
@@ -264,21 +223,21 @@ class RemoteEngine:
     # Looking after workers
 
     async def _watch(self) -> None:
-        heard_at = time.monotonic()
-        await self._cluster.begin(self._listen)
+        worked_at, is_listening = time.monotonic(), False
         while self._cluster.broken() is None:
             try:
-                found = await asyncio.wait_for(self._cluster.workers(), ASK_SECONDS)
-                heard_at = time.monotonic()
-                self._compare(found)
+                if not is_listening:
+                    await self._cluster.begin(self._listen)
+                    is_listening = True
+                self._compare(await asyncio.wait_for(self._cluster.workers(), ASK_SECONDS))
                 self._place()
                 self._ask_what_takes_long()
+                worked_at = time.monotonic()
             except Exception as error:
-                # It may be on its way back, as a client is that lost its connection.
-                if time.monotonic() - heard_at > ASK_SECONDS:
-                    self._break(
-                        f"{self.name} does not answer: {type(error).__name__}: {describe(error)}"
-                    )
+                # It may be on its way back, as when a scheduler is too busy to answer.
+                if time.monotonic() - worked_at > ASK_SECONDS:
+                    why = f"{type(error).__name__}: {describe(error)}"
+                    self._break(f"{self.name} does not answer: {why}")
             await asyncio.sleep(LOOK_SECONDS)
 
     def _compare(self, found: dict[str, int]) -> None:
@@ -316,32 +275,12 @@ class RemoteEngine:
                 continue
             host.is_told = False
             answer = answers.get(name)
-            refusal = self._refusal(answer)
-            if refusal is None:
+            why = refusal(answer, self._cluster)
+            if why is None:
                 host.is_ready = isinstance(answer, Facts)
             else:
-                self._refuse(name, refusal)
+                self._refuse(name, why)
         self._place()
-
-    def _refusal(self, answer: Any) -> str | None:
-        """Say why a worker cannot be used; None where it can, or is gone."""
-        if isinstance(answer, Facts):
-            ours = platform.python_version()
-            if answer.is_forked:
-                return (
-                    "they are forked from the process that holds the ledger, and a forked child can delete "
-                    "what was committed. " + self._cluster.advice_on_forks
-                )
-            if answer.python.split(".")[:2] != ours.split(".")[:2]:
-                return (
-                    f"it has Python {answer.python} and the notebook {ours}, between which pipelines cannot "
-                    "travel; use the same minor version in both"
-                )
-            return None
-        if isinstance(answer, Exception) and not isinstance(answer, OSError):
-            text = f"{type(answer).__name__}: {describe(answer)}"
-            return f"{text}. Its Python needs the same foregsyte-kaggle as the notebook"
-        return None
 
     def _refuse(self, name: str, why: str) -> None:
         self._refused[name] = why
