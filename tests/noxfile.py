@@ -128,6 +128,7 @@ def image_requirements() -> list[str]:
         *extras["vision"],
         *extras["plot"],
         *extras["api"],
+        *extras["dask"],
         *extras["test"],
     ]
     return [one for one in wanted if not one.startswith(BROUGHT)]

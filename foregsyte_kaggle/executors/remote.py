@@ -12,7 +12,7 @@ from typing import Any
 
 from foregsyte_kaggle.errors import RunError
 from foregsyte_kaggle.executors import hosted
-from foregsyte_kaggle.executors.cluster import Cluster, WorkerGoneError, refusal
+from foregsyte_kaggle.executors.cluster import Cluster, WorkerGoneError, refusal, with_files
 from foregsyte_kaggle.executors.contract import (
     OVERDUE_SECONDS,
     Chunk,
@@ -171,7 +171,8 @@ class RemoteEngine:
         expected = placed.positions[placed.told : placed.told + len(outcomes)]
         if [outcome.position for outcome in outcomes] != expected:
             outcomes = []  # an answer got lost on the way: its jobs are run again
-        return Done(placed.chunk, outcomes)
+        folder = self._pipelines[placed.chunk.pipeline_id][1]
+        return Done(placed.chunk, [with_files(outcome, folder) for outcome in outcomes])
 
     def _lose(self, host: Host, placed: Placed, why: str = "") -> None:
         """Have a job whose worker died tried again, or tell that it is the job's fault."""
@@ -344,6 +345,8 @@ class RemoteEngine:
                 failed = ("failed", time.time(), 0.0, None, "ResultError", unreadable(error))
                 outcomes.append(Outcome(position, *failed))
         placed.told += len(outcomes)
+        folder = self._pipelines[placed.chunk.pipeline_id][1]
+        outcomes = [with_files(outcome, folder) for outcome in outcomes]
         self._events.put(Part(placed.chunk, outcomes, returned))
 
     def _hold(self) -> None:

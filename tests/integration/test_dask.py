@@ -17,11 +17,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import foregsyte_kaggle as fk
 from foregsyte_kaggle.errors import InvalidArgumentError, RunError
+from foregsyte_kaggle.executors.cluster import with_files
 from foregsyte_kaggle.executors.hosted import Notebook, look
+from foregsyte_kaggle.worker import Outcome
 from foregsyte_kaggle.workspace import Workspace
 
 dask = pytest.importorskip("dask", reason="needs the extra dask")
@@ -113,6 +116,34 @@ def test_run_of_another_pipeline_lets_go_of_the_objects_of_the_one_before(client
     fk.register_jobs(make_inputs(3), "p")
     fk.run_jobs("p", executor=client, progress=False)
     assert not hosted._stays
+
+
+@pytest.mark.usefixtures("workspace")
+def test_inputs_that_only_workers_see_are_passed_as_they_are(client: Any) -> None:
+    urls = ["s3://bucket/a b.mp4", "gs://b/100%25/é.mp4?x=1#f", "https://example.org//a/../b"]
+    ids = ["/mnt/only there/a.tif", "rel/x", "%41"]
+    fk.pipeline("p")(lambda path: {"kind": type(path).__name__, "text": str(path)})
+    fk.register_jobs(urls[:2], "p", name="urls")
+    fk.register_jobs(pd.DataFrame({"path": urls[2:]}), "p", name="table")
+    with pytest.raises(
+        fk.SourceError, match=r"register the paths as ids.*DataFrame\(\{'id': paths\}"
+    ):
+        fk.register_jobs(ids[:1], "p", name="mount")
+    fk.register_jobs(pd.DataFrame({"id": ids}), "p", name="mount")
+    assert fk.run_jobs("p", executor=client, progress=False).completed == 6
+    found = fk.results_frame("p")
+    assert set(found.kind) == {"str"}
+    assert sorted(found.text) == sorted(urls + ids)
+
+
+def test_files_that_the_notebook_does_not_see_fail_their_job(tmp_path: Path) -> None:
+    outcome = Outcome(1, "completed", 0.0, 1.0, [{}], output_paths=["p/a.jpg"], worker="w")
+    failed = with_files(outcome, str(tmp_path / "p"))
+    assert (failed.outcome, failed.result, failed.output_paths) == ("failed", None, None)
+    assert "needs a folder that both share" in str(failed.error_message)
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.jpg").touch()
+    assert with_files(outcome, str(tmp_path / "p")) == outcome
 
 
 @pytest.mark.usefixtures("workspace")
