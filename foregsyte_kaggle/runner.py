@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger
@@ -43,7 +44,7 @@ def run_jobs(
     source: str | None = None,
     limit: int | None = None,
     workers: int | None = None,
-    executor: str | Executor | Client = "processes",
+    executor: str | Executor | Client | ModuleType = "processes",
     devices: str | Sequence[int | str] | None = None,
     recycle_after: int | None = None,
     time_limit: str | float | timedelta | None = "auto",
@@ -74,9 +75,10 @@ def run_jobs(
     executor
         ``"processes"`` (the default), ``"threads"``, ``"inline"`` (in this thread, for a debugger); any
         ``concurrent.futures.Executor`` whose workers are not forked from this process; jobs in other
-        processes of such a one show no ``job.progress``; or a ``distributed.Client``, whose cluster says how
-        many jobs run at once (the threads of all its workers), while it grows and shrinks too. There a job
-        whose worker dies is tried again, alone in its process, as often as Dask's setting
+        processes of such a one show no ``job.progress``; or a cluster: a ``distributed.Client`` of Dask's, or
+        ``"ray"`` (or Ray's module) where ``ray.init`` was called. Its workers say how many jobs run at once
+        (Dask's threads, Ray's processors), while it grows and shrinks too. There a job whose worker dies is
+        tried again, alone in its process, three times, or as often as Dask's setting
         ``distributed.scheduler.allowed-failures`` says.
     devices
         GPUs by number or id, such as ``[0, 1]``, or ``"auto"`` for all that are there, if any. Each worker

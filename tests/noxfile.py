@@ -178,6 +178,14 @@ def ultralytics(session: nox.Session) -> None:
     run_tests(session, "tests/integration/test_against_ultralytics.py")
 
 
+@lane("3.11")
+def ray(session: nox.Session) -> None:
+    """The contract of the engines on a Ray cluster of this machine, newest."""
+    install(session, "test,ray")
+    session.env["FOREGSYTE_REQUIRE_RAY"] = "1"
+    run_tests(session, "tests/integration/test_engine_contract.py")
+
+
 @nox.session(python=False)
 def tokyo(session: nox.Session) -> None:
     """A time zone far from UTC, in the environment that nox itself runs in."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.errors import InvalidArgumentError
@@ -28,6 +29,7 @@ from foregsyte_kaggle.executors.devices import as_devices
 from foregsyte_kaggle.executors.futures import FutureEngine
 from foregsyte_kaggle.executors.local import InlineEngine, ThreadEngine
 from foregsyte_kaggle.executors.processes import ProcessEngine
+from foregsyte_kaggle.executors.ray import is_ray, ray_engine
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -50,7 +52,7 @@ __all__ = [
 
 
 def make_engine(
-    executor: str | Executor | Client,
+    executor: str | Executor | Client | ModuleType,
     workers: int,
     events: Events,
     job_timeout: float | None,
@@ -69,8 +71,8 @@ def make_engine(
     """
     if executor == "processes":
         return ProcessEngine(workers, events, job_timeout, devices or (), recycle_after)
-    is_dask = is_dask_client(executor)
-    named = "a Dask cluster" if is_dask else repr(executor)
+    is_cluster = is_dask_client(executor) or is_ray(executor)
+    named = "a cluster" if is_cluster else repr(executor)
     if job_timeout is not None:
         raise InvalidArgumentError(
             f"job_timeout={job_timeout:g} needs executor='processes': a job on {named} cannot be killed"
@@ -78,7 +80,7 @@ def make_engine(
     if devices is not None:
         why = (
             "its workers have the GPUs that they were started with"
-            if is_dask
+            if is_cluster
             else "a thread cannot be given its own GPU"
         )
         raise InvalidArgumentError(
@@ -93,11 +95,13 @@ def make_engine(
         return ThreadEngine(workers, events)
     if executor == "inline":
         return InlineEngine(events)
-    if is_dask:
+    if is_ray(executor):
+        return ray_engine(events)
+    if is_dask_client(executor):
         return dask_engine(executor, events)
     if isinstance(executor, Executor):
         return FutureEngine(executor, workers, events)
     raise InvalidArgumentError(
-        f"executor={executor!r} is unknown; expected 'processes', 'threads', 'inline', a "
+        f"executor={executor!r} is unknown; expected 'processes', 'threads', 'inline', 'ray', a "
         "concurrent.futures.Executor or a Dask client"
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from foregsyte_kaggle.executors.contract import Chunk
-from foregsyte_kaggle.executors.hosted import Facts, Reply
+from foregsyte_kaggle.executors.hosted import Facts, Notebook, Reply
 from foregsyte_kaggle.worker import Outcome, describe
 
 __all__ = ["Cluster", "WorkerGoneError", "refusal", "with_files"]
@@ -32,6 +32,15 @@ class Cluster(Protocol):
 
     def broken(self) -> str | None:
         """Say why it takes no more work; None while it does."""
+
+    async def expect(self, notebook: Notebook) -> int:
+        """Return how many jobs its workers can run at once, before anything is begun.
+
+        Raises
+        ------
+        RunError
+            If none of them can be used.
+        """
 
     async def begin(self, listen: Callable[[tuple[Any, ...]], None]) -> None:
         """Have what workers say sent to ``listen``."""

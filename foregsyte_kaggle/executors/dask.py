@@ -10,9 +10,9 @@ from typing import Any
 
 from foregsyte_kaggle.errors import InvalidArgumentError, RunError
 from foregsyte_kaggle.executors import hosted
-from foregsyte_kaggle.executors.cluster import WorkerGoneError
+from foregsyte_kaggle.executors.cluster import WorkerGoneError, refusal
 from foregsyte_kaggle.executors.contract import Chunk, Events
-from foregsyte_kaggle.executors.hosted import Reply
+from foregsyte_kaggle.executors.hosted import Notebook, Reply
 from foregsyte_kaggle.executors.remote import RemoteEngine
 
 __all__ = ["dask_engine", "is_dask_client"]
@@ -79,6 +79,15 @@ class DaskCluster:
         if status == "connecting":
             return "this Dask client has lost its scheduler; run_jobs goes on with a new one"
         return "this Dask client is closed; make a new one"
+
+    async def expect(self, notebook: Notebook) -> int:
+        """Ask each worker what it is."""
+        found = await self.workers()
+        answers = await self.ask(list(found), hosted.look, notebook)
+        refused = [why for name in found if (why := refusal(answers.get(name), self))]
+        if refused and len(refused) == len(found):
+            raise RunError(f"no worker of {self.name} can run jobs: {refused[0]}")
+        return sum(found.values())
 
     async def begin(self, listen: Callable[[tuple[Any, ...]], None]) -> None:
         """Listen to a topic of Dask's events."""

@@ -60,9 +60,9 @@ class RemoteEngine:
         self._is_held = self._is_closed = self._has_said = False
         self._watching: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        found = self._wait_for(self._survey())
-        self.workers = max(1, sum(found.values()))
-        self._has_no_worker = not found
+        expected = self._wait_for(cluster.expect(self._notebook))
+        self.workers = max(1, expected)
+        self._has_no_worker = not expected
 
     def add_pipeline(self, pipeline_id: str, target: Callable[..., Any], folder: str) -> None:
         """Keep the bytes that workers make the pipeline from; each is sent them once."""
@@ -107,16 +107,6 @@ class RemoteEngine:
         except TimeoutError as error:
             waited.cancel()
             raise RunError(f"{self.name} did not answer in {seconds:g} s") from error
-
-    async def _survey(self) -> dict[str, int]:
-        found = await self._cluster.workers()
-        answers = await self._cluster.ask(list(found), hosted.look, self._notebook)
-        refused = {
-            name: why for name in found if (why := refusal(answers.get(name), self._cluster))
-        }
-        if refused and len(refused) == len(found):
-            raise RunError(f"no worker of {self.name} can run jobs: {next(iter(refused.values()))}")
-        return found
 
     def _later(self, act: Callable[..., None], *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed, which `check` notices

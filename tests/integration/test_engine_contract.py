@@ -6,6 +6,7 @@ tests are skipped, by name; with ``FOREGSYTE_REQUIRE_RAY=1``, as in the lane, to
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
 import signal
@@ -26,9 +27,9 @@ from foregsyte_kaggle.workspace import Workspace
 
 pytestmark = pytest.mark.integration
 
-ENGINES = ("threads", "processes", "ProcessPoolExecutor", "dask")
+ENGINES = ("threads", "processes", "ProcessPoolExecutor", "dask", "ray")
 #: Whose workers are processes, and are replaced when they die.
-SURVIVORS = ("processes", "dask")
+SURVIVORS = ("processes", "dask", "ray")
 WAIT_SECONDS = 60
 
 
@@ -56,6 +57,21 @@ def dask_client() -> Iterator[Any]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[str]:
+    if os.environ.get("FOREGSYTE_REQUIRE_RAY") == "1":
+        import ray
+    else:
+        ray = pytest.importorskip(
+            "ray", reason="needs Ray: .venv/bin/nox -f tests/noxfile.py -s ray"
+        )
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=2**27)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("foregsyte_kaggle.executors.ray.ALLOWED_DEATHS", 1)
+        yield "ray"
+    ray.shutdown()
+
+
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -63,7 +79,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def executor(engine: str, request: pytest.FixtureRequest) -> Any:
-    own = {"ProcessPoolExecutor": "pool", "dask": "dask_client"}
+    own = {"ProcessPoolExecutor": "pool", "dask": "dask_client", "ray": "ray_cluster"}
     return request.getfixturevalue(own[engine]) if engine in own else engine
 
 
@@ -356,6 +372,21 @@ def test_what_an_engine_cannot_do_is_refused_at_the_call(
     with pytest.raises(InvalidArgumentError, match="executor='processes'"):
         run(**asked)
     assert statuses() == {"pending": 1}
+
+
+@pytest.mark.usefixtures("workspace")
+def test_ray_is_refused_where_it_is_not_installed_or_connected_to_no_cluster() -> None:
+    fk.pipeline("p")(lambda path: None)
+    fk.register_jobs(make_inputs(1), "p")
+    if importlib.util.find_spec("ray") is None:
+        with pytest.raises(fk.MissingExtraError, match=r"pip install 'foregsyte-kaggle\[ray\]'"):
+            fk.run_jobs("p", executor="ray")
+        return
+    import ray
+
+    if not ray.is_initialized():
+        with pytest.raises(RunError, match=r"call ray.init\(\) first"):
+            fk.run_jobs("p", executor=ray)
 
 
 def test_pipeline_that_cannot_be_loaded_where_it_would_run_ends_the_run_with_everything_pending(
