@@ -46,6 +46,9 @@ class RemoteEngine:
     Workers are looked for all the time: jobs go to those that come, and away from those that die.
     """
 
+    #: A chunk's way to a worker and back takes tens of milliseconds, so longer jobs share one too.
+    short_job_seconds = 0.05
+
     def __init__(self, cluster: Cluster, events: Events) -> None:
         self.name = cluster.name
         self._cluster = cluster
