@@ -71,7 +71,8 @@ def run_jobs(
     limit
         At most this many jobs, such as 3 for a first try.
     workers
-        How many jobs run at once; by default one for each device, or else for each processor.
+        How many jobs run at once; by default one for each device, or else for each processor. An executor or
+        cluster that is given has its own number.
     executor
         ``"processes"`` (the default), ``"threads"``, ``"inline"`` (in this thread, for a debugger); any
         ``concurrent.futures.Executor`` whose workers are not forked from this process; jobs in other

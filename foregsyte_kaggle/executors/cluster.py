@@ -23,6 +23,8 @@ class Cluster(Protocol):
     """What the engine needs of a cluster; all coroutines are run in its loop."""
 
     name: str
+    label: str
+    """What it is called in messages."""
     loop: asyncio.AbstractEventLoop
     allowed_deaths: int
     advice: str

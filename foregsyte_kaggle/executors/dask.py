@@ -53,7 +53,8 @@ class DaskCluster:
     Dask alone would try it again beside the same others, and blame whichever dies with it the fourth time.
     """
 
-    name = "the Dask cluster"
+    name = "dask"
+    label = "the Dask cluster"
     advice = "The worker's own log may say more."
     advice_on_forks = (
         "Before the cluster is made, run: "
@@ -86,7 +87,7 @@ class DaskCluster:
         answers = await self.ask(list(found), hosted.look, notebook)
         refused = [why for name in found if (why := refusal(answers.get(name), self))]
         if refused and len(refused) == len(found):
-            raise RunError(f"no worker of {self.name} can run jobs: {refused[0]}")
+            raise RunError(f"no worker of {self.label} can run jobs: {refused[0]}")
         return sum(found.values())
 
     async def begin(self, listen: Callable[[tuple[Any, ...]], None]) -> None:

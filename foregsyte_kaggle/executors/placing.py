@@ -43,6 +43,8 @@ class Host:
     """Whether it knows the run's pipelines."""
     is_told: bool = False
     """Whether they are on their way to it."""
+    freed_at: float = 0.0
+    """When it last gave a chunk back, on the monotonic clock."""
     placed: list[Placed] = field(default_factory=list)
     suspect: Chunk | None = None
     """The chunk that it has, or is kept free for, to run alone in its process."""
@@ -151,6 +153,7 @@ class Placing:
         if placed not in host.placed:
             return False
         host.placed.remove(placed)
+        host.freed_at = time.monotonic()
         if host.suspect is placed.chunk:
             host.suspect = None
         return True

@@ -68,7 +68,8 @@ def _own_loop() -> asyncio.AbstractEventLoop:
 class RayCluster:
     """What the engine needs of Ray."""
 
-    name = "the Ray cluster"
+    name = "ray"
+    label = "the Ray cluster"
     advice = "Ray's logs may say more."
     advice_on_forks = ""  # Ray starts its workers by a command
 
@@ -90,7 +91,7 @@ class RayCluster:
         if not self._ray.is_initialized():
             return "this process is connected to no Ray cluster; call ray.init() first"
         if self._failed_starts >= FAILED_STARTS and not self._actors:
-            return f"no worker of {self.name} can run jobs: {self._why_not_started}"
+            return f"no worker of {self.label} can run jobs: {self._why_not_started}"
         return None
 
     async def expect(self, notebook: Notebook) -> int:  # noqa: ARG002 - none of its workers is forked

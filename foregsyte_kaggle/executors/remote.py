@@ -51,6 +51,7 @@ class RemoteEngine:
 
     def __init__(self, cluster: Cluster, events: Events) -> None:
         self.name = cluster.name
+        self._label = cluster.label
         self._cluster = cluster
         self._events = events
         self._token = uuid.uuid4().hex
@@ -83,7 +84,7 @@ class RemoteEngine:
         """Say what keeps all jobs waiting, and give up when the cluster is gone."""
         if self._has_no_worker and not self._has_said:
             self._has_said = True
-            say(f"{self.name} has no worker now; the run waits for one")
+            say(f"{self._label} has no worker now; the run waits for one")
         reason = self._cluster.broken()
         if reason is not None:
             self._break(reason)
@@ -109,7 +110,7 @@ class RemoteEngine:
             return waited.result(seconds)
         except TimeoutError as error:
             waited.cancel()
-            raise RunError(f"{self.name} did not answer in {seconds:g} s") from error
+            raise RunError(f"{self._label} did not answer in {seconds:g} s") from error
 
     def _later(self, act: Callable[..., None], *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed, which `check` notices
@@ -231,7 +232,7 @@ class RemoteEngine:
                 # It may be on its way back, as when a scheduler is too busy to answer.
                 if time.monotonic() - worked_at > ASK_SECONDS:
                     why = f"{type(error).__name__}: {describe(error)}"
-                    self._break(f"{self.name} does not answer: {why}")
+                    self._break(f"{self._label} does not answer: {why}")
             await asyncio.sleep(LOOK_SECONDS)
 
     def _compare(self, found: dict[str, int]) -> None:
@@ -280,9 +281,9 @@ class RemoteEngine:
         self._refused[name] = why
         self._placing.remove(name)
         if self._placing.hosts:
-            say(f"the worker {name} of {self.name} is left out: {why}")
+            say(f"the worker {name} of {self._label} is left out: {why}")
         else:
-            self._break(f"no worker of {self.name} can run jobs: {why}")
+            self._break(f"no worker of {self._label} can run jobs: {why}")
 
     # Taking back
 
@@ -292,7 +293,8 @@ class RemoteEngine:
             late = [
                 placed
                 for placed in host.placed
-                if now - placed.since
+                # What waited behind another chunk cannot have begun before that one ended.
+                if now - max(placed.since, host.freed_at)
                 > (placed.chunk.time_box or 0.0) + OVERDUE_SECONDS + LOOK_SECONDS
                 and not placed.was_asked
             ]
