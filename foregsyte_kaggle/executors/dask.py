@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import uuid
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from foregsyte_kaggle.executors.hosted import Notebook, Reply
 from foregsyte_kaggle.executors.remote import RemoteEngine
 
 __all__ = ["dask_engine", "is_dask_client"]
+
+LOOK_SECONDS = 10.0
 
 
 def is_dask_client(executor: object) -> bool:
@@ -84,7 +87,10 @@ class DaskCluster:
     async def expect(self, notebook: Notebook) -> int:
         """Ask each worker what it is."""
         found = await self.workers()
-        answers = await self.ask(list(found), hosted.look, notebook)
+        answers: dict[str, Any] = {}
+        with contextlib.suppress(TimeoutError):  # one that is busy answers later
+            asked = self.ask(list(found), hosted.look, notebook)
+            answers = await asyncio.wait_for(asked, LOOK_SECONDS)
         refused = [why for name in found if (why := refusal(answers.get(name), self))]
         if refused and len(refused) == len(found):
             raise RunError(f"no worker of {self.label} can run jobs: {refused[0]}")

@@ -34,6 +34,7 @@ __all__ = ["RemoteEngine"]
 
 LOOK_SECONDS = 0.25
 ASK_SECONDS = 30.0
+TELL_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
 #: All workers together send no more messages of progress a second.
 MESSAGES_PER_SECOND = 100
@@ -259,11 +260,17 @@ class RemoteEngine:
     async def _tell(self, names: list[str]) -> None:
         """Send workers the pipelines, once each."""
         interval = max(0.1, len(self._placing.hosts) / MESSAGES_PER_SECOND)
+        told = (hosted.learn, self._notebook, self._token, self._pipelines, interval)
         answers: dict[str, Any] = {}
-        with contextlib.suppress(Exception):  # the cluster is gone, which is noticed elsewhere
-            answers = await self._cluster.ask(
-                names, hosted.learn, self._notebook, self._token, self._pipelines, interval
-            )
+        try:
+            answers = await asyncio.wait_for(self._cluster.ask(names, *told), TELL_SECONDS)
+        except TimeoutError:
+            if len(names) > 1:  # one that is stuck must not keep the others waiting
+                for name in names:
+                    self._start(self._tell([name]))
+                return
+        except Exception as error:  # most likely the cluster is gone, which is noticed elsewhere
+            answers = dict.fromkeys(names, OSError(str(error)))
         for name in names:
             host = self._placing.hosts.get(name)
             if host is None:
@@ -360,7 +367,10 @@ class RemoteEngine:
                 self._placing.release(host, placed)
                 self._cluster.drop(placed.chunk)
         names = [host.name for host in self._placing.hosts.values() if host.is_ready]
-        await self._cluster.ask(names, hosted.forget, self._token)
+        with contextlib.suppress(Exception):  # one that is stuck, or gone
+            await asyncio.wait_for(
+                self._cluster.ask(names, hosted.forget, self._token), CLOSE_SECONDS / 2
+            )
         await self._cluster.end()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -27,7 +27,13 @@ from foregsyte_kaggle.workspace import Workspace
 
 pytestmark = pytest.mark.integration
 
-ENGINES = ("threads", "processes", "ProcessPoolExecutor", "dask", "ray")
+ENGINES = (
+    "threads",
+    "processes",
+    pytest.param("ProcessPoolExecutor", marks=pytest.mark.slow),  # differs by its Python only
+    "dask",
+    "ray",
+)
 #: Whose workers are processes, and are replaced when they die.
 SURVIVORS = ("processes", "dask", "ray")
 WAIT_SECONDS = 60
