@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from foregsyte_kaggle.executors import Chunk
 from foregsyte_kaggle.worker import Task
 
-__all__ = ["Backlog", "Mark"]
+__all__ = ["SHORT_JOB_SECONDS", "Backlog", "Mark"]
 
-#: Jobs shorter than this travel in chunks.
+#: Jobs shorter than this travel in chunks, where an engine does not say otherwise.
 SHORT_JOB_SECONDS = 0.01
 CHUNK_SECONDS = 0.1
 CHUNK_JOBS = 1024
@@ -49,6 +49,8 @@ class Backlog:
     ----------
     batch_sizes
         Of the pipelines that take batches.
+    short_seconds
+        Jobs shorter than this travel in chunks.
 
     Attributes
     ----------
@@ -60,8 +62,10 @@ class Backlog:
         self,
         batch_sizes: Mapping[str, int] | None = None,
         usual_seconds: Mapping[str, float] | None = None,
+        short_seconds: float = SHORT_JOB_SECONDS,
     ) -> None:
         self.one_by_one = False
+        self._short_seconds = short_seconds
         self._batch_sizes = batch_sizes or {}
         self._usual_seconds = usual_seconds or {}
         self._left_out: set[str] = set()
@@ -195,7 +199,7 @@ class Backlog:
             return Chunk(pipeline_id, self._take_batch(pipeline_id, tasks), is_batch=True)
         pace = self.pace(pipeline_id)
         most = 1
-        if pace is not None and pace < SHORT_JOB_SECONDS and not self.one_by_one:
+        if pace is not None and pace < self._short_seconds and not self.one_by_one:
             most = max(1, min(CHUNK_JOBS, int(CHUNK_SECONDS / max(pace, 1e-6)), len(tasks)))
         chosen = [tasks.popleft()]
         if not self._marks:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger
-from foregsyte_kaggle.backlog import Backlog
+from foregsyte_kaggle.backlog import SHORT_JOB_SECONDS, Backlog
 from foregsyte_kaggle.collector import QuietCollector
 from foregsyte_kaggle.errors import PipelineError, RunError
 from foregsyte_kaggle.executors import (
@@ -123,7 +123,8 @@ class Loop:
         self._is_closing = self._is_short_of_time = self._is_short_of_disk = False
         self._too_long: dict[str, str] = {}
         self._schemas = schemas
-        self._backlog = Backlog(batch_sizes, usual_seconds)
+        short = getattr(engine, "short_job_seconds", SHORT_JOB_SECONDS)
+        self._backlog = Backlog(batch_sizes, usual_seconds, short)
         self._in_flight: dict[int, Chunk] = {}
         self._begun: dict[int, float] = {}
         self._long: set[int] = set()

@@ -80,9 +80,15 @@ def sizes_of(
     if missing and step > 1:
         _, missing = _look_at(root, as_list(relative), pattern, unit)
     if missing:
+        advice = "Correct them or leave them out."
+        if not root.is_dir():
+            advice = (
+                "That folder is not there. Where a cluster's workers see it and this machine does not, register "
+                "the paths as ids, which are passed as they are: pd.DataFrame({'id': paths})."
+            )
         raise SourceError(
             f"{len(missing):,} of {count:,} paths of {label} are no {unit}s below {root}, "
-            f"first {missing[:3]}. Correct them or leave them out."
+            f"first {missing[:3]}. {advice}"
         )
     return pa.array(sizes, pa.int64()) if step == 1 else pa.nulls(count, pa.int64())
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger
 from foregsyte_kaggle.attending import attend
@@ -30,6 +32,9 @@ from foregsyte_kaggle.surroundings import BATCH_SESSIONS, cpu_count, session_kin
 from foregsyte_kaggle.versions import count_outdated
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 __all__ = ["Run", "run_jobs"]
 
 
@@ -39,7 +44,7 @@ def run_jobs(
     source: str | None = None,
     limit: int | None = None,
     workers: int | None = None,
-    executor: str | Executor = "processes",
+    executor: str | Executor | Client | ModuleType = "processes",
     devices: str | Sequence[int | str] | None = None,
     recycle_after: int | None = None,
     time_limit: str | float | timedelta | None = "auto",
@@ -66,11 +71,16 @@ def run_jobs(
     limit
         At most this many jobs, such as 3 for a first try.
     workers
-        How many jobs run at once; by default one for each device, or else for each processor.
+        How many jobs run at once; by default one for each device, or else for each processor. An executor or
+        cluster that is given has its own number.
     executor
-        ``"processes"`` (the default), ``"threads"``, ``"inline"`` (in this thread, for a debugger), or
-        any ``concurrent.futures.Executor`` whose workers are not forked from this process; jobs in other
-        processes of such a one show no ``job.progress``.
+        ``"processes"`` (the default), ``"threads"``, ``"inline"`` (in this thread, for a debugger); any
+        ``concurrent.futures.Executor`` whose workers are not forked from this process; jobs in other
+        processes of such a one show no ``job.progress``; or a cluster: a ``distributed.Client`` of Dask's, or
+        ``"ray"`` (or Ray's module) where ``ray.init`` was called. Its workers say how many jobs run at once
+        (Dask's threads, Ray's processors), while it grows and shrinks too. There a job whose worker dies is
+        tried again, alone in its process, three times, or as often as Dask's setting
+        ``distributed.scheduler.allowed-failures`` says.
     devices
         GPUs by number or id, such as ``[0, 1]``, or ``"auto"`` for all that are there, if any. Each worker
         process sees one of them, as ``cuda:0``: its ``CUDA_VISIBLE_DEVICES`` is set before Python starts.

@@ -129,6 +129,7 @@ def image_requirements() -> list[str]:
         *extras["vision"],
         *extras["plot"],
         *extras["api"],
+        *extras["dask"],
         *extras["test"],
     ]
     return [one for one in wanted if not one.startswith(BROUGHT)]
@@ -176,6 +177,14 @@ def ultralytics(session: nox.Session) -> None:
     session.env["FOREGSYTE_REQUIRE_ULTRALYTICS"] = "1"
     session.env["YOLO_CONFIG_DIR"] = session.create_tmp()
     run_tests(session, "tests/integration/test_against_ultralytics.py")
+
+
+@lane("3.11")
+def ray(session: nox.Session) -> None:
+    """The contract of the engines on a Ray cluster of this machine, newest."""
+    install(session, "test,ray")
+    session.env["FOREGSYTE_REQUIRE_RAY"] = "1"
+    run_tests(session, "tests/integration/test_engine_contract.py")
 
 
 @nox.session(python=False)

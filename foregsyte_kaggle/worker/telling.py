@@ -23,10 +23,15 @@ class Teller:
     ----------
     send
         Takes the position of a job and its fraction; None where nobody wants to know.
+    interval
+        The seconds between two messages.
     """
 
-    def __init__(self, send: Callable[[int, float], None] | None) -> None:
+    def __init__(
+        self, send: Callable[[int, float], object] | None, interval: float = INTERVAL_SECONDS
+    ) -> None:
         self._send: Callable[[int, float], object] = send or (lambda *_: None)
+        self._interval = interval
         self._waiting: dict[int, float] = {}
         self._sent_at = -math.inf
         self._has_timer = False
@@ -41,7 +46,7 @@ class Teller:
         with self._lock:
             if not self._has_timer:
                 now = time.monotonic()
-                if now - self._sent_at >= INTERVAL_SECONDS:
+                if now - self._sent_at >= self._interval:
                     self._sent_at = now
                     self._waiting.pop(position, None)
                     self._send(position, fraction)
@@ -64,8 +69,8 @@ class Teller:
         self._closed.set()
 
     def _send_later(self) -> None:
-        """Send what waits every 0.1 s, for as long as something does."""
-        while not self._closed.wait(INTERVAL_SECONDS):
+        """Send what waits after each interval, for as long as something does."""
+        while not self._closed.wait(self._interval):
             with self._lock:
                 if not self._waiting:
                     self._has_timer = False

@@ -170,6 +170,6 @@ def _python(code: str, folder: Path) -> str:
 
 def shown(value: float, unit: str) -> str:
     """Return a figure with its unit, as a person reads it."""
-    if unit == "MB":
-        return f"{value:,.0f} MB"
+    if unit != "s":
+        return f"{value:,.0f} {unit}"
     return f"{value:,.2f} s" if value >= 1 else f"{value * 1e3:,.1f} ms"

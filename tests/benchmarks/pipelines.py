@@ -14,5 +14,10 @@ def five_milliseconds(text: str) -> dict[str, int]:
     return {"length": len(text)}
 
 
+def twenty_milliseconds(text: str) -> dict[str, int]:
+    time.sleep(0.02)
+    return {"length": len(text)}
+
+
 def ten_rows(text: str) -> list[dict[str, object]]:
     return [{"number": n, "score": n / 7, "label": f"{text} {n}"} for n in range(10)]

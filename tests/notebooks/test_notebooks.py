@@ -13,8 +13,12 @@ import pytest
 
 SANITIZE = Path(__file__).with_name("sanitize.cfg")
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-#: What a notebook imports of the extra ``vision``.
-OF_VISION = {"custom_pipeline": ("onnxruntime", "rapidocr"), "yolo_ocr": ("av", "rapidocr")}
+#: What a notebook imports of an extra, and which.
+OF_EXTRAS = {
+    "custom_pipeline": ("vision", ("onnxruntime", "rapidocr")),
+    "scale_out": ("dask", ("distributed",)),
+    "yolo_ocr": ("vision", ("av", "rapidocr")),
+}
 
 
 @pytest.mark.notebook
@@ -26,9 +30,10 @@ def test_there_are_notebooks() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_gives_its_saved_outputs(notebook: Path, tmp_path: Path) -> None:
-    for module in OF_VISION.get(notebook.stem, ()):
+    extra, modules = OF_EXTRAS.get(notebook.stem, ("", ()))
+    for module in modules:
         if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{notebook.name} needs {module}: pip install 'foregsyte-kaggle[vision]'")
+            pytest.skip(f"{notebook.name} needs {module}: pip install 'foregsyte-kaggle[{extra}]'")
     # A copy, since the kernel works in the notebook's folder and leaves its workspace there.
     copy = shutil.copy(notebook, tmp_path)
     nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(SANITIZE)]
