@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import (
     BrokenExecutor,
@@ -28,6 +29,8 @@ from foregsyte_kaggle.worker.serving import load_failure, pack_outcomes
 
 __all__ = ["FutureEngine", "run_remote"]
 
+#: A pipeline of more bytes than this goes only with chunks whose worker says that it does not know it.
+LARGE_BYTES = 65_536
 ADVICE = "Make a new one, or use executor='processes', which goes on when a worker dies."
 
 Reply = tuple[str, Any, Any]
@@ -49,6 +52,8 @@ class FutureEngine:
         self._is_listening = False
         self._remote: dict[str, tuple[str, str, bytes, str]] = {}
         self._futures: dict[Future[Any], Chunk] = {}
+        self._unknown: deque[Chunk] = deque()
+        self._is_held = False
 
     def add_pipeline(self, pipeline_id: str, target: Callable[..., Any], folder: str) -> None:
         """Keep what is called, or the bytes that other processes make it from."""
@@ -60,6 +65,10 @@ class FutureEngine:
 
     def submit(self, chunk: Chunk) -> None:
         """Hand a chunk to the executor."""
+        self._hand_over(chunk, whole=False)
+
+    def _hand_over(self, chunk: Chunk, *, whole: bool) -> None:
+        """Hand a chunk to the executor, with its pipeline if that is small, or ``whole`` is asked for."""
         begun = time.monotonic()
         try:
             if self._here is not None:
@@ -68,9 +77,13 @@ class FutureEngine:
                     self._is_listening = True
                 future: Future[Any] = self._executor.submit(self._here.run, chunk)
             else:
+                name, token, payload, folder = self._remote[chunk.pipeline_id]
                 future = self._executor.submit(
                     run_remote,
-                    *self._remote[chunk.pipeline_id],
+                    name,
+                    token,
+                    payload if whole or len(payload) <= LARGE_BYTES else None,
+                    folder,
                     chunk.tasks,
                     chunk.time_box,
                     chunk.is_batch,
@@ -84,14 +97,19 @@ class FutureEngine:
         future.add_done_callback(lambda done: self._finish(done, begun))
 
     def check(self) -> None:
-        """Take jobs back from chunks that take long, where they run in this process."""
+        """Take jobs back from chunks that take long here; send pipelines to workers that do not know them."""
+        while self._unknown:
+            self._hand_over(self._unknown.popleft(), whole=True)
         if self._here is not None:
             self._here.give_back(overdue=True)
 
     def hold(self) -> None:
         """Cancel what the executor has not begun."""
+        self._is_held = True
         for future in list(self._futures):
             future.cancel()
+        while self._unknown:
+            self._events.put(Done(self._unknown.popleft(), []))
         if self._here is not None:
             self._here.is_held = True
             self._here.give_back(overdue=False)
@@ -110,7 +128,7 @@ class FutureEngine:
         error = future.exception()
         if error is None:
             if self._here is None:
-                self._events.put(_unpack(chunk, future.result()))
+                self._take(chunk, future.result())
             return
         outcome = "broken" if isinstance(error, BrokenExecutor) else "failed"
         reason = f"the {self.name} lost it: {type(error).__name__}: {describe(error)}"
@@ -118,6 +136,14 @@ class FutureEngine:
             reason += f". {ADVICE}"
         seconds = time.monotonic() - begun
         self._events.put(Lost(chunk, outcome, reason, seconds=seconds, began=False))
+
+    def _take(self, chunk: Chunk, reply: Reply) -> None:
+        if reply[0] != "unknown":
+            self._events.put(_unpack(chunk, reply))
+        elif self._is_held:
+            self._events.put(Done(chunk, []))
+        else:
+            self._unknown.append(chunk)  # for the loop's thread: an executor may not take work here
 
 
 def _unpack(chunk: Chunk, reply: Reply) -> Done | Lost:
@@ -136,7 +162,7 @@ _callers = threading.local()
 def run_remote(
     pipeline_id: str,
     token: str,
-    payload: bytes,
+    payload: bytes | None,
     folder: str,
     tasks: list[Task],
     time_box: float | None,
@@ -147,12 +173,15 @@ def run_remote(
     Returns
     -------
     tuple
-        ``("done", outcomes, None)``, pickled outcomes; or ``("unloadable", reason, traceback)``.
+        ``("done", outcomes, None)``, pickled outcomes; ``("unloadable", reason, traceback)``; or
+        ``("unknown", None, None)`` where the pipeline did not come with it and is not known.
     """
     _settle_in_child()
     known: dict[str, tuple[str, Caller]] = _callers.__dict__
     if known.get(pipeline_id, ("",))[0] != token:
         known.pop(pipeline_id, None)  # that of an earlier run: let go of its model first
+        if payload is None:
+            return "unknown", None, None
         try:
             known[pipeline_id] = (token, Caller(pickle.loads(payload), folder))
         except BaseException as error:

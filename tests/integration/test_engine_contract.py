@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +343,31 @@ def test_job_that_kills_its_worker_each_time_fails_alone(
     assert "its worker" in message
     assert each_result_is_there_once(59)
     assert len(Path("tries/030.txt").read_text()) <= 3
+
+
+@pytest.mark.usefixtures("workspace")
+def test_large_constants_go_once_to_each_thread_of_a_plain_executor() -> None:
+    constant = os.urandom(200_000)
+    sent: list[int] = []
+
+    class Plain(Executor):
+        def __init__(self) -> None:
+            self._threads = ThreadPoolExecutor(2)
+
+        def submit(self, function: Any, /, *arguments: Any, **named: Any) -> Any:
+            sent.append(len(pickle.dumps(arguments)))
+            return self._threads.submit(function, *arguments, **named)
+
+    @fk.pipeline("p")
+    def measure(path: Path) -> dict[str, Any]:
+        time.sleep(0.02)
+        return {"name": path.name, "constant": len(constant)}
+
+    fk.register_jobs(make_inputs(20), "p")
+    assert fk.run_jobs("p", executor=Plain(), workers=2, progress=False).completed == 20
+    assert set(fk.results_frame("p").constant) == {200_000}
+    # Perhaps a few more, where that for one thread is taken by the other.
+    assert 1 <= sum(size > 200_000 for size in sent) < len(sent) / 2
 
 
 def test_dead_worker_of_a_plain_executor_ends_the_run_and_no_job_is_lost(
