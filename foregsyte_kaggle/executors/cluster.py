@@ -51,7 +51,7 @@ class Cluster(Protocol):
         """Listen no more."""
 
     async def workers(self) -> dict[str, int]:
-        """Return the names of the workers that live, and how many threads each has."""
+        """Return the names of the workers that live, and how many jobs each takes at once, which may be 0."""
 
     async def ask(
         self, workers: list[str], function: Callable[..., Any], *arguments: Any

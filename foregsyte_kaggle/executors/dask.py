@@ -72,7 +72,7 @@ class DaskCluster:
         self._client = client
         self._topic = f"foregsyte-{uuid.uuid4().hex}"
         self._futures: dict[int, Any] = {}
-        self._listens = False
+        self._listeners: list[Callable[[tuple[Any, ...]], None]] = []
         self._wish: Any = None
 
     def broken(self) -> str | None:
@@ -98,20 +98,26 @@ class DaskCluster:
 
     async def begin(self, listen: Callable[[tuple[Any, ...]], None]) -> None:
         """Listen to a topic of Dask's events."""
-        self._client.subscribe_topic(self._topic, lambda event: listen(event[1]))
-        self._listens = True
+        listeners = self._listeners = [listen]
+        self._client.subscribe_topic(
+            self._topic, lambda event: [told(event[1]) for told in listeners]
+        )
 
     async def end(self) -> None:
         """Leave the topic."""
         self._wish = None
+        self._listeners.clear()  # since the client keeps the handler, and with it would keep the run
         self._client.unsubscribe_topic(self._topic)
 
     async def workers(self) -> dict[str, int]:
         """Ask the scheduler; while it has none, a task waits there, since adaptive clusters start at one."""
         found = dict(await self._client.nthreads())
+        # Not one that is paused since its memory is nearly full, or is about to leave.
+        running = await self._client.scheduler.ncores_running()
+        found = {name: threads if name in running else 0 for name, threads in found.items()}
         if found:
             self._wish = None  # which releases it
-        elif self._listens and self._wish is None:
+        elif self._listeners and self._wish is None:
             key = f"foregsyte-waits-{uuid.uuid4().hex}"
             self._wish = self._client.submit(int, pure=False, key=key)
         return found
@@ -151,7 +157,8 @@ class DaskCluster:
                 raise
             raise WorkerGoneError from error  # Dask's own: it was dropped, or the cluster restarted
         finally:
-            self.drop(chunk)
+            if self._futures.get(chunk.chunk_id) is future:  # the chunk may be elsewhere by now
+                self.drop(chunk)
 
     def drop(self, chunk: Chunk) -> None:
         """Release its future, which ends the wait for it."""

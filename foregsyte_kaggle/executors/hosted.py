@@ -106,6 +106,8 @@ class _Stay:
 
 
 _stays: dict[str, _Stay] = {}
+#: Runs that are over, where a last message of theirs may still come.
+_forgotten: deque[str] = deque(maxlen=1024)
 
 
 def look(notebook: Notebook) -> Facts:
@@ -133,7 +135,8 @@ def learn(
     interval
         The seconds between two messages of how far jobs are.
     """
-    _stays.setdefault(token, _Stay(pipelines, interval))
+    if token not in _forgotten:
+        _stays.setdefault(token, _Stay(pipelines, interval))
     return look(notebook)
 
 
@@ -225,6 +228,7 @@ def give_back(
 
 def forget(token: str) -> None:
     """Let go of a run: of its models too, and of the files of what still works."""
+    _forgotten.append(token)
     stay = _stays.pop(token, None)
     if stay is None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -22,12 +23,14 @@ class Placed:
 
     chunk: Chunk
     positions: list[int]
-    """Of its jobs, as they were sent."""
+    """Of its jobs, as they were sent, without those that were taken back."""
     since: float
     is_shared: bool = False
     """Whether its worker had another chunk too, at some time."""
     told: int = 0
     """How many of its jobs are known to have ended, before the chunk has."""
+    is_whole: bool = True
+    """Whether none is known to have ended, and none was taken back."""
     was_asked: bool = False
     asking: Any = None
     """What waits for the worker's answer."""
@@ -39,6 +42,7 @@ class Host:
 
     name: str
     threads: int
+    """How many jobs it takes at once; 0 while it takes none."""
     is_ready: bool = False
     """Whether it knows the run's pipelines."""
     is_told: bool = False
@@ -56,8 +60,9 @@ class Host:
 
     @property
     def load(self) -> float:
-        """How many chunks it has for each thread."""
-        return len(self.placed) / self.threads
+        """How many chunks it has for each thread; behind one that takes long none is to wait."""
+        chunks = sum(CHUNKS_PER_THREAD if placed.was_asked else 1 for placed in self.placed)
+        return chunks / self.threads if self.threads else math.inf
 
 
 class Placing:
@@ -80,8 +85,8 @@ class Placing:
 
     @property
     def threads(self) -> int:
-        """How many jobs the workers can run at once."""
-        return sum(host.threads for host in self.hosts.values())
+        """How many jobs the workers can run at once; of one that takes none, those that it has."""
+        return sum(host.threads or len(host.placed) for host in self.hosts.values())
 
     def note(self, host: Host, chunk: Chunk) -> Placed:
         """Note that a worker gets a chunk now."""
@@ -100,7 +105,7 @@ class Placing:
     def place(self) -> Iterator[tuple[Host, Chunk]]:
         """Yield each chunk that waits with its worker, as far as there is room; the caller notes it there."""
         for host in self.hosts.values():
-            if host.suspect is not None and not host.placed:
+            if host.suspect is not None and host.is_ready and not host.placed:
                 yield host, host.suspect
         still: deque[Chunk] = deque()
         while self.waiting:
@@ -161,23 +166,33 @@ class Placing:
     def remove(self, name: str) -> Host:
         """Forget a worker that is gone; what was to run there alone waits for another one."""
         host = self.hosts.pop(name)
+        self._unreserve(host)
+        return host
+
+    def set_threads(self, host: Host, threads: int) -> None:
+        """Note how many jobs a worker takes at once; where it takes none, what waits there goes elsewhere."""
+        if host.threads and not threads:
+            self._unreserve(host)
+            for placed in host.placed:
+                placed.was_asked = False
+        host.threads = threads
+
+    def _unreserve(self, host: Host) -> None:
         if host.suspect is not None and not host.runs_suspect:
             self.waiting.appendleft(host.suspect)
-        return host
+            host.suspect = None
 
     def _least_loaded(self) -> Host | None:
         free = (
             host
             for host in self.hosts.values()
-            if host.is_ready
-            and host.suspect is None
-            and len(host.placed) < CHUNKS_PER_THREAD * host.threads
+            if host.is_ready and host.suspect is None and host.load < CHUNKS_PER_THREAD
         )
         return min(free, key=lambda host: host.load, default=None)
 
     def _reserve(self, chunk: Chunk) -> Host | None:
         """Keep a worker free for a suspect, at most every second one, so that the others go on."""
-        ready = [host for host in self.hosts.values() if host.is_ready]
+        ready = [host for host in self.hosts.values() if host.is_ready and host.threads]
         free = [host for host in ready if host.suspect is None]
         if len(ready) - len(free) >= max(1, len(ready) // 2):
             return None

@@ -35,6 +35,8 @@ __all__ = ["RemoteEngine"]
 LOOK_SECONDS = 0.25
 ASK_SECONDS = 30.0
 TELL_SECONDS = 10.0
+#: At so many bytes a second large constants reach workers, at least.
+TELL_BYTES_PER_SECOND = 10_000_000
 CLOSE_SECONDS = 5.0
 #: All workers together send no more messages of progress a second.
 MESSAGES_PER_SECOND = 100
@@ -62,9 +64,9 @@ class RemoteEngine:
         self._begun: set[tuple[str, str]] = set()
         self._refused: dict[str, str] = {}
         self._in_flight: dict[int, Chunk] = {}
-        self._is_held = self._is_closed = self._has_said = False
-        self._watching: asyncio.Task[None] | None = None
+        self._is_held = self._is_closed = self._has_said = self._is_watching = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._carries: set[asyncio.Task[None]] = set()
         expected = self._wait_for(cluster.expect(self._notebook))
         self.workers = max(1, expected)
         self._has_no_worker = not expected
@@ -97,7 +99,7 @@ class RemoteEngine:
     def close(self, *, kill: bool) -> None:  # noqa: ARG002 - what works in a cluster cannot be killed
         """Leave the cluster to its owner; what still works there is dropped."""
         self._is_closed = True
-        if self._watching is not None and self._cluster.broken() is None:
+        if self._cluster.broken() is None:
             with contextlib.suppress(
                 Exception
             ):  # what it cannot be told any more, it need not know
@@ -120,8 +122,11 @@ class RemoteEngine:
     # In the loop
 
     def _take(self, chunk: Chunk) -> None:
-        if self._watching is None:
-            self._watching = asyncio.ensure_future(self._watch())
+        if self._is_closed:
+            return
+        if not self._is_watching:
+            self._is_watching = True
+            self._start(self._watch())
         if self._is_held:
             self._finish(Done(chunk, []))
             return
@@ -130,13 +135,15 @@ class RemoteEngine:
 
     def _place(self) -> None:
         for host, chunk in self._placing.place():
-            self._start(self._carry(host, self._placing.note(host, chunk)))
+            task = self._start(self._carry(host, self._placing.note(host, chunk)))
+            self._carries.add(task)
+            task.add_done_callback(self._carries.discard)
 
     async def _carry(self, host: Host, placed: Placed) -> None:
         """Have a chunk run, and take what comes of it."""
         chunk = placed.chunk
         try:
-            reply = await self._cluster.run(host.name, host.threads, chunk, self._token)
+            reply = await self._cluster.run(host.name, max(1, host.threads), chunk, self._token)
             if placed.asking is not None:  # what it said before comes first
                 await asyncio.wait([placed.asking])
         except Exception as error:
@@ -174,17 +181,23 @@ class RemoteEngine:
         chunk, seconds = placed.chunk, time.monotonic() - placed.since
         host.is_ready = False  # until it is known to live, and told anew
         deaths = self._placing.note_death(placed)
-        has_begun = (host.name, chunk.pipeline_id) in self._begun and not placed.told
-        if has_begun and deaths is not None and self._placing.may_retry(deaths):
+        has_begun = any(begun == chunk.pipeline_id for _, begun in self._begun)
+        # Where no worker began yet, perhaps none can, which the loop counts; one death counts once.
+        may_retry = deaths is not None and (
+            self._placing.may_retry(deaths) if has_begun else not deaths
+        )
+        # Of one that came back in part the loop has jobs, perhaps already in other chunks.
+        if placed.is_whole and may_retry:
             self._again(chunk)
             return
-        when = "ran this job" if has_begun else "started, or built the pipeline"
+        is_known = (host.name, chunk.pipeline_id) in self._begun
+        when = "ran this job" if is_known else "started, or built the pipeline"
         times = f" ({deaths} of its workers did)" if deaths is not None and deaths > 1 else ""
         reason = (
             f"its worker {host.name} died while it {when}{times}{why}, or its machine was lost: most likely it "
             f"ran out of memory, or a native library crashed. {self._cluster.advice}"
         )
-        began = has_begun or (deaths is None and not placed.told)
+        began = placed.is_whole and (has_begun or deaths is None)
         self._finish(Lost(chunk, "died", reason, seconds=seconds, began=began, worker=host.name))
 
     def _again(self, chunk: Chunk) -> None:
@@ -220,7 +233,7 @@ class RemoteEngine:
 
     async def _watch(self) -> None:
         worked_at, is_listening = time.monotonic(), False
-        while self._cluster.broken() is None:
+        while not self._is_closed and self._cluster.broken() is None:
             try:
                 if not is_listening:
                     await self._cluster.begin(self._listen)
@@ -246,10 +259,10 @@ class RemoteEngine:
                 self._cluster.drop(placed.chunk)
                 self._lose(host, placed)
         for name in found.keys() - hosts.keys() - self._refused.keys():
-            hosts[name] = Host(name, max(1, found[name]))
+            hosts[name] = Host(name, found[name])
         for name, host in hosts.items():
-            host.threads = max(1, found[name])
-        self._has_no_worker = not hosts
+            self._placing.set_threads(host, found[name])
+        self._has_no_worker = not any(host.threads for host in hosts.values())
         self.workers = max(1, self._placing.threads)
         unready = [name for name, host in hosts.items() if not host.is_ready and not host.is_told]
         if unready:
@@ -261,14 +274,17 @@ class RemoteEngine:
         """Send workers the pipelines, once each."""
         interval = max(0.1, len(self._placing.hosts) / MESSAGES_PER_SECOND)
         told = (hosted.learn, self._notebook, self._token, self._pipelines, interval)
+        size = sum(len(payload) for payload, _ in self._pipelines.values()) * len(names)
+        patience = TELL_SECONDS + size / TELL_BYTES_PER_SECOND
         answers: dict[str, Any] = {}
         try:
-            answers = await asyncio.wait_for(self._cluster.ask(names, *told), TELL_SECONDS)
-        except TimeoutError:
-            if len(names) > 1:  # one that is stuck must not keep the others waiting
-                for name in names:
-                    self._start(self._tell([name]))
-                return
+            # One by itself takes what time it needs, since nobody waits for it.
+            asked = self._cluster.ask(names, *told)
+            answers = await asyncio.wait_for(asked, patience if len(names) > 1 else None)
+        except TimeoutError:  # one that is stuck must not keep the others waiting
+            for name in names:
+                self._start(self._tell([name]))
+            return
         except Exception as error:  # most likely the cluster is gone, which is noticed elsewhere
             answers = dict.fromkeys(names, OSError(str(error)))
         for name in names:
@@ -280,7 +296,7 @@ class RemoteEngine:
             why = refusal(answer, self._cluster)
             if why is None:
                 host.is_ready = isinstance(answer, Facts)
-            else:
+            elif not host.placed:
                 self._refuse(name, why)
         self._place()
 
@@ -324,7 +340,9 @@ class RemoteEngine:
         with contextlib.suppress(Exception):
             answers = await self._cluster.ask([host.name], hosted.give_back, self._token, ids, hold)
             given = answers.get(host.name)
-        if not isinstance(given, dict):  # it died, which is noticed elsewhere
+        if not isinstance(given, dict):  # most likely it died, which is noticed elsewhere
+            for placed in chosen:
+                placed.was_asked = False
             return
         for placed in chosen:
             if placed not in host.placed or placed.chunk.chunk_id not in given:
@@ -340,13 +358,18 @@ class RemoteEngine:
 
     def _tell_part(self, placed: Placed, packed: list[bytes], returned: int) -> None:
         outcomes: list[Outcome] = []
-        for position, one in zip(placed.positions[placed.told :], packed, strict=False):
+        expected = placed.positions[placed.told : placed.told + len(packed)]
+        for position, one in zip(expected, packed, strict=False):
             try:
                 outcomes += pickle.loads(one)
             except BaseException as error:
                 failed = ("failed", time.time(), 0.0, None, "ResultError", unreadable(error))
                 outcomes.append(Outcome(position, *failed))
+        if [outcome.position for outcome in outcomes] != expected:
+            return  # it overtook another answer: what ends with its chunk will not fit either
         placed.told += len(outcomes)
+        del placed.positions[len(placed.positions) - returned :]
+        placed.is_whole = placed.is_whole and not (outcomes or returned)
         folder = self._pipelines[placed.chunk.pipeline_id][1]
         outcomes = [with_files(outcome, folder) for outcome in outcomes]
         self._events.put(Part(placed.chunk, outcomes, returned))
@@ -360,13 +383,15 @@ class RemoteEngine:
                 self._ask(host, list(host.placed), hold=True)
 
     async def _leave(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
+        self._placing.take_waiting()
+        # Those that carry chunks end with them; cancelled, they would take with them what Dask gathers for others.
+        for task in self._tasks - self._carries:
+            task.cancel()
         for host in self._placing.hosts.values():
             for placed in list(host.placed):
                 self._placing.release(host, placed)
                 self._cluster.drop(placed.chunk)
-        names = [host.name for host in self._placing.hosts.values() if host.is_ready]
+        names = list(self._placing.hosts)
         with contextlib.suppress(Exception):  # one that is stuck, or gone
             await asyncio.wait_for(
                 self._cluster.ask(names, hosted.forget, self._token), CLOSE_SECONDS / 2
@@ -376,5 +401,14 @@ class RemoteEngine:
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """End the run where a task failed, since a chunk may wait for it."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if not self._is_closed and (error is not None or task.cancelled()):
+            why = "was cancelled" if error is None else f"{type(error).__name__}: {describe(error)}"
+            reason = f"what waits for {self._label} failed: {why}"
+            self._break(self._cluster.broken() or reason)

@@ -5,6 +5,7 @@ Most clusters are in this process, which costs little; ``test_engine_contract`` 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -23,6 +25,7 @@ import pytest
 import foregsyte_kaggle as fk
 from foregsyte_kaggle.errors import InvalidArgumentError, RunError
 from foregsyte_kaggle.executors.cluster import with_files
+from foregsyte_kaggle.executors.dask import DaskCluster
 from foregsyte_kaggle.executors.hosted import Notebook, look
 from foregsyte_kaggle.worker import Outcome
 from foregsyte_kaggle.workspace import Workspace
@@ -109,13 +112,50 @@ def test_scheduler_holds_a_few_chunks_however_many_jobs_wait(cluster: Any, clien
 
 
 @pytest.mark.usefixtures("workspace")
-def test_run_of_another_pipeline_lets_go_of_the_objects_of_the_one_before(client: Any) -> None:
+def test_workers_let_go_of_the_objects_of_a_run_that_is_over(client: Any) -> None:
     from foregsyte_kaggle.executors import hosted
 
     fk.pipeline("p")(lambda path: None)
     fk.register_jobs(make_inputs(3), "p")
     fk.run_jobs("p", executor=client, progress=False)
     assert not hosted._stays
+
+
+@pytest.mark.usefixtures("workspace")
+def test_worker_that_is_paused_gets_no_jobs() -> None:
+    from distributed.core import Status
+
+    def set_status(status: str, dask_worker: Any) -> None:
+        dask_worker.status = Status[status]
+
+    @fk.pipeline("p")
+    def slow(path: Path) -> dict[str, Any]:
+        time.sleep(0.02)
+        return {"name": path.name}
+
+    fk.register_jobs(make_inputs(20), "p")
+    with make_cluster(n_workers=2, memory_limit=0) as mine, distributed.Client(mine) as client:
+        paused, other = client.nthreads()
+        client.run(set_status, "paused", workers=[paused])
+        going = fk.run_jobs("p", executor=client, background=True, progress=False)
+        wait_until(lambda: going.completed == 20)
+        going.wait()
+    assert set(fk.attempts_frame().worker) == {other}
+
+
+def test_client_keeps_nothing_of_a_run_that_is_over(client: Any) -> None:
+    class Listener:
+        def __call__(self, message: tuple[Any, ...]) -> None:
+            pass
+
+    listener = Listener()
+    left = weakref.ref(listener)
+    joined = DaskCluster(client)
+    client.sync(joined.begin, listener)
+    client.sync(joined.end)
+    del listener
+    gc.collect()
+    assert left() is None
 
 
 @pytest.mark.usefixtures("workspace")

@@ -345,6 +345,26 @@ def test_job_that_kills_its_worker_each_time_fails_alone(
     assert len(Path("tries/030.txt").read_text()) <= 3
 
 
+@pytest.mark.parametrize("engine", SURVIVORS, indirect=True)
+def test_job_whose_worker_dies_beside_an_idle_one_is_begun_just_once_more(
+    engine: str, run: Callable[..., fk.Run]
+) -> None:
+    @fk.pipeline("p")
+    def kills_once(path: Path) -> dict[str, Any]:
+        with (path.parent.parent / "tries").open("a") as tries:
+            tries.write("x")
+        time.sleep(0.2)
+        if (path.parent.parent / "tries").read_text() == "x":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"name": path.name}
+
+    fk.register_jobs(make_inputs(1), "p")
+    # Our own process is known to have died at the job, which the run then has to try again.
+    assert run(max_attempts=2).completed == 1
+    assert Path("tries").read_text() == "xx"
+    assert len(fk.attempts_frame()) == (2 if engine == "processes" else 1)
+
+
 @pytest.mark.usefixtures("workspace")
 def test_large_constants_go_once_to_each_thread_of_a_plain_executor() -> None:
     constant = os.urandom(200_000)

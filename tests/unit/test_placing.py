@@ -99,3 +99,41 @@ def test_suspect_whose_empty_worker_goes_away_waits_for_another() -> None:
     made.remove("w0")
     made.hosts["w1"] = Host("w1", 1, is_ready=True)
     assert place(made) == {1: "w1"}
+
+
+def test_suspect_waits_until_its_worker_knows_the_pipelines() -> None:
+    made = placing(1)
+    place(made, chunk(1), chunk(2))
+    host = made.hosts["w0"]
+    lost, other = host.placed
+    made.release(host, lost)
+    made.note_death(lost)
+    assert not place(made, lost.chunk)
+    host.is_ready = False
+    made.release(host, other)
+    assert not place(made)
+    host.is_ready = True
+    assert place(made) == {1: "w0"}
+
+
+def test_nothing_waits_behind_a_chunk_that_takes_long() -> None:
+    made = placing(1, 1)
+    place(made, chunk(1), chunk(2))
+    made.hosts["w0"].placed[0].was_asked = True
+    assert place(made, chunk(3), chunk(4)) == {3: "w1"}
+
+
+def test_worker_that_takes_no_jobs_gets_none_and_what_it_was_kept_free_for_goes_elsewhere() -> None:
+    made = placing(1, 1)
+    place(made, chunk(1), chunk(2), chunk(3), chunk(4))
+    host = made.hosts["w0"]
+    lost = host.placed[0]
+    made.release(host, lost)
+    made.note_death(lost)
+    assert not place(made, lost.chunk)
+    (reserved,) = [one for one in made.hosts.values() if one.suspect is not None]
+    made.set_threads(reserved, 0)
+    (other,) = [one for one in made.hosts.values() if one is not reserved]
+    for placed in list(other.placed):
+        made.release(other, placed)
+    assert place(made, chunk(9)) == {lost.chunk.tasks[0].position: other.name}
