@@ -24,14 +24,14 @@ class Teller:
     send
         Takes the position of a job and its fraction; None where nobody wants to know.
     interval
-        The seconds between two messages.
+        The seconds between two messages; 0.1 by default.
     """
 
     def __init__(
-        self, send: Callable[[int, float], object] | None, interval: float = INTERVAL_SECONDS
+        self, send: Callable[[int, float], object] | None, interval: float | None = None
     ) -> None:
         self._send: Callable[[int, float], object] = send or (lambda *_: None)
-        self._interval = interval
+        self._interval = INTERVAL_SECONDS if interval is None else interval
         self._waiting: dict[int, float] = {}
         self._sent_at = -math.inf
         self._has_timer = False

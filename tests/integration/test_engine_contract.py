@@ -26,7 +26,7 @@ from foregsyte_kaggle.errors import InvalidArgumentError, RunError
 from foregsyte_kaggle.worker import JobContext
 from foregsyte_kaggle.workspace import Workspace
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ENGINES = (
     "threads",

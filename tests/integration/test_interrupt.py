@@ -217,6 +217,7 @@ def test_stop_ends_the_run_and_keeps_what_finished(
         assert_gone(started_pids())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["processes", "threads", "inline"])
 def test_run_after_a_stop_goes_on_where_it_stopped(
     start: Callable[..., Kernel], executor: str
@@ -278,6 +279,7 @@ if sys.platform == "linux":
     SCENES += ["child with a session", "deaf, child with a session"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES)
 def test_workers_die_with_the_kernel(start: Callable[..., Kernel], scene: str) -> None:
     """Those in native code too, and what their jobs started."""

@@ -20,7 +20,7 @@ from foregsyte_kaggle.transfer import find_output
 from foregsyte_kaggle.widgets.details import load_details
 from foregsyte_kaggle.workspace import Workspace
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 #: A picture of one pixel.
