@@ -32,6 +32,7 @@ class ContactSheet:
 
     def __init__(self) -> None:
         self._thumbs: list[Image] = []
+        self._room: Image | None = None
         self._every = 1
 
     def add(self, frame: Frame, rows: Sequence[dict[str, Any]]) -> None:
@@ -39,11 +40,24 @@ class ContactSheet:
         if frame.number % self._every:
             return
         if len(self._thumbs) == MOST_FRAMES:
-            self._thumbs = self._thumbs[::2]
+            every_second, self._thumbs = self._thumbs[::2], []
+            for thumb in every_second:
+                self._thumbs.append(self._kept(thumb))
             self._every *= 2
             if frame.number % self._every:
                 return
-        self._thumbs.append(_thumb(frame, rows))
+        self._thumbs.append(self._kept(_thumb(frame, rows)))
+
+    def _kept(self, thumb: Image) -> Image:
+        """Copy a small picture beside the others: each on its own would keep memory of frames in pieces."""
+        if self._room is None:
+            most = thumb.shape[0] + CAPTION_HEIGHT * MOST_CAPTIONS
+            self._room = np.empty((MOST_FRAMES, most, THUMB_WIDTH, 3), np.uint8)
+        if thumb.shape[0] > self._room.shape[1]:  # a video whose pictures change their shape
+            return thumb
+        place = self._room[len(self._thumbs), : thumb.shape[0]]
+        place[:] = thumb
+        return place
 
     def jpeg(self) -> bytes:
         """Return the sheet as a JPEG file."""
