@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from foregsyte_kaggle.surroundings import threads_per_worker
 from foregsyte_kaggle.vision.letterbox import Image
 from foregsyte_kaggle.vision.lines import Line, as_lines
 from foregsyte_kaggle.vision.sessions import open_session
@@ -34,11 +35,14 @@ class Reader:
         self._engine: Any = RapidOCR(
             params={
                 "Global.log_level": "critical",
-                # By default small pictures are made large, which takes 20 times as long for a crop.
                 # By itself it makes pictures of more than 2,000 pixels smaller, and small letters go.
                 "Global.max_side_len": MOST_PIXELS,
+                # By default small pictures are made large, which takes 20 times as long for a crop.
                 "Det.limit_type": "max",
                 "Det.limit_side_len": LONGEST_SIDE,
+                # For models that it opens itself.
+                "EngineConfig.onnxruntime.intra_op_num_threads": threads_per_worker(),
+                "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             }
         )
         give_models(self._engine)

@@ -95,6 +95,8 @@ def test_text_of_a_large_picture_is_read_as_large_as_it_is(reader: Reader) -> No
 
 
 def test_its_models_are_opened_as_others_are_and_wait_in_no_loop(reader: Reader) -> None:
+    by_itself = reader._engine.cfg.EngineConfig.onnxruntime
+    assert by_itself.intra_op_num_threads == threads_per_worker()
     for part in ("det", "cls", "rec"):
         options = getattr(reader._engine, f"text_{part}").session.session.get_session_options()
         assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
