@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from foregsyte_kaggle.executors.contract import Chunk
 from foregsyte_kaggle.executors.hosted import Facts, Notebook, Reply
-from foregsyte_kaggle.worker import Outcome, describe
+from foregsyte_kaggle.worker import describe
 
-__all__ = ["Cluster", "WorkerGoneError", "refusal", "with_files"]
+__all__ = ["Cluster", "WorkerGoneError", "refusal"]
 
 
 class WorkerGoneError(Exception):
@@ -90,36 +89,3 @@ def refusal(answer: Any, cluster: Cluster) -> str | None:
         text = f"{type(answer).__name__}: {describe(answer)}"
         return f"{text}. Its Python needs the same foregsyte-kaggle as the notebook"
     return None
-
-
-def with_files(outcome: Outcome, folder: str) -> Outcome:
-    """Return how a job ended; as failed, where the files that it wrote are not seen from here.
-
-    Parameters
-    ----------
-    folder
-        That of the pipeline's outputs.
-    """
-    for path in outcome.output_paths or ():
-        name = os.path.basename(path)
-        # A network's file system may know the folder's new list before it knows the file.
-        if not (os.path.lexists(os.path.join(folder, name)) or name in _held(folder)):
-            return outcome._replace(
-                outcome="failed",
-                result=None,
-                error_type="ResultError",
-                error_message=(
-                    f"its worker {outcome.worker} wrote {name!r} into its own {folder}, which the notebook "
-                    "does not see: job.output_path needs a folder that both share. Put the workspace on shared "
-                    "storage, or return what the file holds"
-                ),
-                output_paths=None,
-            )
-    return outcome
-
-
-def _held(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from foregsyte_kaggle.executors.contract import Chunk
+from foregsyte_kaggle.executors.contract import OVERDUE_SECONDS, Chunk
 
 __all__ = ["Host", "Placed", "Placing"]
 
@@ -176,6 +176,24 @@ class Placing:
             for placed in host.placed:
                 placed.was_asked = False
         host.threads = threads
+
+    def overdue(self, host: Host, patience: float) -> list[Placed]:
+        """Return the chunks of a worker that take long, and of which that was not asked yet.
+
+        Parameters
+        ----------
+        patience
+            Seconds that a message may take.
+        """
+        now = time.monotonic()
+        return [
+            placed
+            for placed in host.placed
+            # What waited behind another chunk cannot have begun before that one ended.
+            if now - max(placed.since, host.freed_at)
+            > (placed.chunk.time_box or 0.0) + OVERDUE_SECONDS + patience
+            and not placed.was_asked
+        ]
 
     def _unreserve(self, host: Host) -> None:
         if host.suspect is not None and not host.runs_suspect:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import pickle
 import time
 import uuid
 from collections.abc import Callable, Coroutine
@@ -12,9 +11,9 @@ from typing import Any
 
 from foregsyte_kaggle.errors import RunError
 from foregsyte_kaggle.executors import hosted
-from foregsyte_kaggle.executors.cluster import Cluster, WorkerGoneError, refusal, with_files
+from foregsyte_kaggle.executors.answers import read_part, read_rest
+from foregsyte_kaggle.executors.cluster import Cluster, WorkerGoneError
 from foregsyte_kaggle.executors.contract import (
-    OVERDUE_SECONDS,
     Chunk,
     Done,
     Events,
@@ -23,23 +22,18 @@ from foregsyte_kaggle.executors.contract import (
     Progress,
     Started,
     dump_target,
-    unreadable,
 )
-from foregsyte_kaggle.executors.hosted import Facts, Notebook
 from foregsyte_kaggle.executors.placing import Host, Placed, Placing
+from foregsyte_kaggle.executors.roster import Roster
+from foregsyte_kaggle.executors.tasks import Tasks
 from foregsyte_kaggle.notices import say
-from foregsyte_kaggle.worker import Outcome, describe
+from foregsyte_kaggle.worker import describe
 
 __all__ = ["RemoteEngine"]
 
 LOOK_SECONDS = 0.25
 ASK_SECONDS = 30.0
-TELL_SECONDS = 10.0
-#: At so many bytes a second large constants reach workers, at least.
-TELL_BYTES_PER_SECOND = 10_000_000
 CLOSE_SECONDS = 5.0
-#: All workers together send no more messages of progress a second.
-MESSAGES_PER_SECOND = 100
 
 
 class RemoteEngine:
@@ -58,22 +52,27 @@ class RemoteEngine:
         self._cluster = cluster
         self._events = events
         self._token = uuid.uuid4().hex
-        self._notebook = Notebook.here()
-        self._pipelines: dict[str, tuple[bytes, str]] = {}
         self._placing = Placing(cluster.allowed_deaths)
+        self._tasks = Tasks(self._fail)
+        self._roster = Roster(
+            cluster,
+            self._placing,
+            self._tasks,
+            self._token,
+            on_ready=self._place,
+            on_none=self._break,
+        )
         self._begun: set[tuple[str, str]] = set()
-        self._refused: dict[str, str] = {}
         self._in_flight: dict[int, Chunk] = {}
         self._is_held = self._is_closed = self._has_said = self._is_watching = False
-        self._tasks: set[asyncio.Task[None]] = set()
         self._carries: set[asyncio.Task[None]] = set()
-        expected = self._wait_for(cluster.expect(self._notebook))
+        expected = self._wait_for(cluster.expect(self._roster.notebook))
         self.workers = max(1, expected)
         self._has_no_worker = not expected
 
     def add_pipeline(self, pipeline_id: str, target: Callable[..., Any], folder: str) -> None:
         """Keep the bytes that workers make the pipeline from; each is sent them once."""
-        self._pipelines[pipeline_id] = (dump_target(pipeline_id, target), folder)
+        self._roster.add_pipeline(pipeline_id, dump_target(pipeline_id, target), folder)
 
     def submit(self, chunk: Chunk) -> None:
         """Keep a chunk until a worker has room for it."""
@@ -126,7 +125,7 @@ class RemoteEngine:
             return
         if not self._is_watching:
             self._is_watching = True
-            self._start(self._watch())
+            self._tasks.start(self._watch())
         if self._is_held:
             self._finish(Done(chunk, []))
             return
@@ -135,7 +134,7 @@ class RemoteEngine:
 
     def _place(self) -> None:
         for host, chunk in self._placing.place():
-            task = self._start(self._carry(host, self._placing.note(host, chunk)))
+            task = self._tasks.start(self._carry(host, self._placing.note(host, chunk)))
             self._carries.add(task)
             task.add_done_callback(self._carries.discard)
 
@@ -162,19 +161,8 @@ class RemoteEngine:
             self._finish(Lost(chunk, "unloadable", reply[1], reply[2]))
         else:
             self._placing.clear(placed.positions)
-            self._finish(self._unpack(placed, reply[1]))
+            self._finish(read_rest(placed, reply[1], self._roster.folder(chunk.pipeline_id)))
         self._place()
-
-    def _unpack(self, placed: Placed, packed: bytes) -> Done | Lost:
-        try:
-            outcomes: list[Outcome] = pickle.loads(packed)
-        except BaseException as error:
-            return Lost(placed.chunk, "failed", unreadable(error))
-        expected = placed.positions[placed.told : placed.told + len(outcomes)]
-        if [outcome.position for outcome in outcomes] != expected:
-            outcomes = []  # an answer got lost on the way: its jobs are run again
-        folder = self._pipelines[placed.chunk.pipeline_id][1]
-        return Done(placed.chunk, [with_files(outcome, folder) for outcome in outcomes])
 
     def _lose(self, host: Host, placed: Placed, why: str = "") -> None:
         """Have a job whose worker died tried again, or tell that it is the job's fault."""
@@ -214,6 +202,12 @@ class RemoteEngine:
         for chunk in list(self._in_flight.values()):
             self._finish(Lost(chunk, "broken", reason))
 
+    def _fail(self, why: str) -> None:
+        """End the run where a task failed, since a chunk may wait for it."""
+        if not self._is_closed:
+            reason = f"what waits for {self._label} failed: {why}"
+            self._break(self._cluster.broken() or reason)
+
     def _listen(self, message: tuple[Any, ...]) -> None:
         kind, *rest = message
         if self._is_closed:
@@ -251,76 +245,20 @@ class RemoteEngine:
 
     def _compare(self, found: dict[str, int]) -> None:
         """Note which workers came and went."""
-        hosts = self._placing.hosts
-        for name in hosts.keys() - found.keys():
-            host = self._placing.remove(name)
+        for host in self._roster.remove_missing(found):
             for placed in list(host.placed):
                 self._placing.release(host, placed)
                 self._cluster.drop(placed.chunk)
                 self._lose(host, placed)
-        for name in found.keys() - hosts.keys() - self._refused.keys():
-            hosts[name] = Host(name, found[name])
-        for name, host in hosts.items():
-            self._placing.set_threads(host, found[name])
-        self._has_no_worker = not any(host.threads for host in hosts.values())
+        self._roster.take(found)
+        self._has_no_worker = not any(host.threads for host in self._placing.hosts.values())
         self.workers = max(1, self._placing.threads)
-        unready = [name for name, host in hosts.items() if not host.is_ready and not host.is_told]
-        if unready:
-            for name in unready:
-                hosts[name].is_told = True
-            self._start(self._tell(unready))
-
-    async def _tell(self, names: list[str]) -> None:
-        """Send workers the pipelines, once each."""
-        interval = max(0.1, len(self._placing.hosts) / MESSAGES_PER_SECOND)
-        told = (hosted.learn, self._notebook, self._token, self._pipelines, interval)
-        size = sum(len(payload) for payload, _ in self._pipelines.values()) * len(names)
-        patience = TELL_SECONDS + size / TELL_BYTES_PER_SECOND
-        answers: dict[str, Any] = {}
-        try:
-            # One by itself takes what time it needs, since nobody waits for it.
-            asked = self._cluster.ask(names, *told)
-            answers = await asyncio.wait_for(asked, patience if len(names) > 1 else None)
-        except TimeoutError:  # one that is stuck must not keep the others waiting
-            for name in names:
-                self._start(self._tell([name]))
-            return
-        except Exception as error:  # most likely the cluster is gone, which is noticed elsewhere
-            answers = dict.fromkeys(names, OSError(str(error)))
-        for name in names:
-            host = self._placing.hosts.get(name)
-            if host is None:
-                continue
-            host.is_told = False
-            answer = answers.get(name)
-            why = refusal(answer, self._cluster)
-            if why is None:
-                host.is_ready = isinstance(answer, Facts)
-            elif not host.placed:
-                self._refuse(name, why)
-        self._place()
-
-    def _refuse(self, name: str, why: str) -> None:
-        self._refused[name] = why
-        self._placing.remove(name)
-        if self._placing.hosts:
-            say(f"the worker {name} of {self._label} is left out: {why}")
-        else:
-            self._break(f"no worker of {self._label} can run jobs: {why}")
 
     # Taking back
 
     def _ask_what_takes_long(self) -> None:
-        now = time.monotonic()
         for host in self._placing.hosts.values():
-            late = [
-                placed
-                for placed in host.placed
-                # What waited behind another chunk cannot have begun before that one ended.
-                if now - max(placed.since, host.freed_at)
-                > (placed.chunk.time_box or 0.0) + OVERDUE_SECONDS + LOOK_SECONDS
-                and not placed.was_asked
-            ]
+            late = self._placing.overdue(host, LOOK_SECONDS)
             if len(host.placed) <= host.threads:  # nothing waits behind a chunk of one
                 for placed in [one for one in late if len(one.positions) == 1]:
                     placed.was_asked = True
@@ -330,7 +268,7 @@ class RemoteEngine:
                 self._ask(host, late, hold=False)
 
     def _ask(self, host: Host, chosen: list[Placed], *, hold: bool) -> None:
-        asking = self._start(self._take_back(host, chosen, hold=hold))
+        asking = self._tasks.start(self._take_back(host, chosen, hold=hold))
         for placed in chosen:
             placed.was_asked, placed.asking = True, asking
 
@@ -353,26 +291,12 @@ class RemoteEngine:
                 self._cluster.drop(placed.chunk)
                 self._finish(Done(placed.chunk, []))
             else:
-                self._tell_part(placed, *answer)
+                packed, returned = answer
+                folder = self._roster.folder(placed.chunk.pipeline_id)
+                part = read_part(placed, packed, returned, folder)
+                if part is not None:
+                    self._events.put(part)
         self._place()
-
-    def _tell_part(self, placed: Placed, packed: list[bytes], returned: int) -> None:
-        outcomes: list[Outcome] = []
-        expected = placed.positions[placed.told : placed.told + len(packed)]
-        for position, one in zip(expected, packed, strict=False):
-            try:
-                outcomes += pickle.loads(one)
-            except BaseException as error:
-                failed = ("failed", time.time(), 0.0, None, "ResultError", unreadable(error))
-                outcomes.append(Outcome(position, *failed))
-        if [outcome.position for outcome in outcomes] != expected:
-            return  # it overtook another answer: what ends with its chunk will not fit either
-        placed.told += len(outcomes)
-        del placed.positions[len(placed.positions) - returned :]
-        placed.is_whole = placed.is_whole and not (outcomes or returned)
-        folder = self._pipelines[placed.chunk.pipeline_id][1]
-        outcomes = [with_files(outcome, folder) for outcome in outcomes]
-        self._events.put(Part(placed.chunk, outcomes, returned))
 
     def _hold(self) -> None:
         self._is_held = True
@@ -385,8 +309,7 @@ class RemoteEngine:
     async def _leave(self) -> None:
         self._placing.take_waiting()
         # Those that carry chunks end with them; cancelled, they would take with them what Dask gathers for others.
-        for task in self._tasks - self._carries:
-            task.cancel()
+        self._tasks.cancel(but=self._carries)
         for host in self._placing.hosts.values():
             for placed in list(host.placed):
                 self._placing.release(host, placed)
@@ -397,18 +320,3 @@ class RemoteEngine:
                 self._cluster.ask(names, hosted.forget, self._token), CLOSE_SECONDS / 2
             )
         await self._cluster.end()
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """End the run where a task failed, since a chunk may wait for it."""
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if not self._is_closed and (error is not None or task.cancelled()):
-            why = "was cancelled" if error is None else f"{type(error).__name__}: {describe(error)}"
-            reason = f"what waits for {self._label} failed: {why}"
-            self._break(self._cluster.broken() or reason)

@@ -24,7 +24,7 @@ import pytest
 
 import foregsyte_kaggle as fk
 from foregsyte_kaggle.errors import InvalidArgumentError, RunError
-from foregsyte_kaggle.executors.cluster import with_files
+from foregsyte_kaggle.executors.answers import with_files
 from foregsyte_kaggle.executors.dask import DaskCluster
 from foregsyte_kaggle.executors.hosted import Notebook, look
 from foregsyte_kaggle.worker import Outcome

@@ -23,6 +23,7 @@ from foregsyte_kaggle.executors import (
     Started,
     hosted,
     remote,
+    roster,
 )
 from foregsyte_kaggle.executors.cluster import WorkerGoneError
 from foregsyte_kaggle.executors.hosted import Facts, Notebook, Reply
@@ -224,7 +225,7 @@ def test_answer_that_overtakes_another_gives_no_job_the_outcome_of_another(
 def test_pipeline_that_takes_long_to_send_arrives(
     cluster: FakeCluster, engine: RemoteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "TELL_SECONDS", 0.01)
+    monkeypatch.setattr(roster, "TELL_SECONDS", 0.01)
     facts = cluster.answers[hosted.learn]
     cluster.answers[hosted.learn] = "later"
     engine.submit(chunk_of(1))
