@@ -54,18 +54,23 @@ clean:  ## Remove what these commands made, the environments too; data/ stays
 	rm -rf .venv .bench-venv .nox dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find foregsyte_kaggle migrations notebooks tests -name __pycache__ -prune -exec rm -rf {} +
 
+# uv takes a tenth of pip's time; pip does it where uv cannot reach the index that pip is told of. The pip of
+# a new environment takes three times as long as the newest one.
+define install
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --upgrade pip
+	$(1)/bin/python -m pip install --quiet --only-binary :all: uv && \
+	  $(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2) || $(1)/bin/python -m pip install --quiet $(2)
+endef
+
 .venv/.installed-%: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "foregsyte_kaggle needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip  # that of a new environment takes three times as long
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	$(call install,.venv,--editable '.[$*]')
 	@touch $@
 
 $(PEER_BIN)/.installed: pyproject.toml
-	$(PYTHON) -m venv .bench-venv
-	$(PEER_BIN)/python -m pip install --quiet --upgrade pip
-	$(PEER_BIN)/python -m pip install --quiet --editable .
+	$(call install,.bench-venv,--editable .)
 	@for peer in $(PEERS); do $(PEER_BIN)/python -m pip install --quiet $$peer \
 	  || echo "$$peer cannot be installed here, so bench-peers has no figures of it" >&2; done
 	@touch $@

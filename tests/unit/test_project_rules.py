@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,7 @@ ALONE_MAY = {
 }
 
 
+@cache
 def code_of(path: Path) -> str:
     """Return a module's code without comments and docstrings, each string in one piece."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
