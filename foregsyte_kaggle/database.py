@@ -12,7 +12,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
+from foregsyte_kaggle.block_cache import BlockCache, repeatedly
 from foregsyte_kaggle.errors import LedgerError, WorkspaceError, translated
 from foregsyte_kaggle.surroundings import disk_space, memory_bytes
 
@@ -138,7 +139,7 @@ class Database:
             self.engine = self._make_engine()
             self._root = self._make_root()
             self._writer = self._root.cursor()
-            self._limit_shown = _memory_limit(self._writer)
+            self._block_cache = BlockCache(self._limit, self._writer)
         _open_databases.add(self)
 
     @contextmanager
@@ -243,6 +244,28 @@ class Database:
         if space is not None and space[0] < CHECKPOINT_LOGS * log + CHECKPOINT_BYTES:
             return False
         return self.checkpoint()
+
+    @contextmanager
+    def kept_lean(self, cursor: DuckDBPyConnection) -> Iterator[None]:
+        """Keep DuckDB's memory small while this thread reads much; what it keeps is for a next time only.
+
+        Only while nobody else uses the ledger. The query itself may be refused memory, with DuckDB's
+        ``OutOfMemoryException``; then it is to be tried again without this.
+        """
+        beside = cursor.cursor()
+
+        def empty_cache() -> None:
+            if not self._write_lock.acquire(blocking=False):
+                return
+            try:
+                with self._gate:
+                    if len(self._readings) == 1 and not self.open_sessions:
+                        self._block_cache.empty(beside)
+            finally:
+                self._write_lock.release()
+
+        with closing(beside), repeatedly(empty_cache):
+            yield
 
     @property
     def open_sessions(self) -> int:
@@ -362,25 +385,9 @@ class Database:
             connection.execute("SET max_vacuum_tasks = 0")
             try:
                 if self.checkpoint():
-                    self._empty_cache(connection)
+                    self._block_cache.empty(connection)
             finally:
                 connection.execute(f"SET max_vacuum_tasks = {MERGES}")
-
-    def _empty_cache(self, connection: DuckDBPyConnection) -> None:
-        """Let go of the blocks of the file that DuckDB keeps in memory; the system still has them.
-
-        A limit is the only means that DuckDB has for this, so nothing else may use the ledger meanwhile.
-        """
-        import duckdb
-
-        if _memory_limit(connection) != self._limit_shown:
-            return  # the user's own, which DuckDB tells only rounded, so that it could not be set again
-        try:
-            connection.execute("SET memory_limit = '1KiB'")
-        except duckdb.OutOfMemoryException:
-            pass  # more than that is in use: all that could go has gone, and the limit is as before
-        finally:
-            connection.execute(f"SET memory_limit = '{self._limit}'")
 
     def _roll_back(self) -> None:
         import duckdb
@@ -512,10 +519,6 @@ def check_path(file: Path) -> None:
 def _prepare(connection: Any, _record: object) -> None:
     _connections.add(connection)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
-
-
-def _memory_limit(connection: DuckDBPyConnection) -> str:
-    return str(connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0])
 
 
 _registry: dict[Path, Database] = {}

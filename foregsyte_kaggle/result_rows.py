@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,6 +151,8 @@ def write_results(
     escape_formulas: bool = True,
 ) -> tuple[Path, int]:
     """Do what ``export_results`` does; return the file, and how many rows it has."""
+    import duckdb
+
     file = as_path("path", path)
     options = _options(file)
     if not isinstance(escape_formulas, bool):
@@ -163,7 +165,13 @@ def write_results(
         with database.reading() as cursor:
             rows = _find_rows(cursor, database, pipeline_id)
             query = _exported(rows, is_csv=is_csv, is_escaped=is_csv and escape_formulas)
-            number = _copy(cursor, query, rows.parameters, partial, options)
+            # Rows that are sorted are few, and would be written to disk and read again for it.
+            lean = nullcontext() if rows.is_sorted else database.kept_lean(cursor)
+            try:
+                with lean:
+                    number = _copy(cursor, query, rows.parameters, partial, options)
+            except duckdb.OutOfMemoryException:
+                number = _copy(cursor, query, rows.parameters, partial, options)
         with partial.open("rb") as written:
             os.fsync(written.fileno())
         os.replace(partial, file)
@@ -185,6 +193,7 @@ class _Rows:
     """The completed jobs."""
     source: str
     """FROM, and ORDER BY where they are sorted."""
+    is_sorted: bool
     parameters: dict[str, str]
 
     @property
@@ -211,6 +220,7 @@ def _find_rows(cursor: DuckDBPyConnection, database: Database, pipeline_id: str)
         {name: kind for name, kind in columns.items() if name != JOB_COLUMN},
         jobs,
         f" FROM {table} AS found JOIN {jobs.replace(' WHERE', ' USING (job_id) WHERE')}{order}",
+        bool(order),
         {"pipeline_id": pipeline_id},
     )
 

@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import os
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,26 @@ def test_frame_and_file_of_many_rows_have_them_all_though_they_are_not_sorted(
         assert sorted(found["label"]) == sorted(expected["label"])
         together = dict(zip(found["label"], found.input_path, strict=True))
         assert together == dict(zip(expected["label"], expected.input_path, strict=True))
+
+
+@pytest.mark.usefixtures("results")
+def test_export_that_is_refused_memory_while_it_keeps_little_is_written_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copy, tried = result_rows._copy, []
+
+    def refused_once(*arguments: Any) -> int:
+        threads = {thread.name for thread in threading.enumerate()}
+        tried.append("foregsyte-block-cache" in threads)
+        if len(tried) == 1:
+            raise duckdb.OutOfMemoryException("failed to pin block")
+        return copy(*arguments)
+
+    monkeypatch.setattr(result_rows, "MOST_SORTED_ROWS", 5)
+    monkeypatch.setattr(result_rows, "_copy", refused_once)
+    file = fk.export_results("p", "results.parquet")
+    assert tried == [True, False]
+    assert len(pd.read_parquet(file)) == 6
 
 
 @pytest.mark.usefixtures("results")
