@@ -8,6 +8,9 @@ DEV := .venv/.installed-dev
 PEER_BIN := .bench-venv/bin
 PEERS := joblib huey optuna datachain
 
+# uv compiles nothing, so that every process would, where images set this.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help quickstart test test-all check fix migration wheel kaggle-wheels bench bench-peers clean

@@ -32,6 +32,9 @@ assert foregsyte_kaggle.__file__.startswith(sys.prefix), "this is not what was i
 #: What the folder of wheels brings to Kaggle.
 BROUGHT = ("foregsyte-kaggle", "duckdb-engine")
 
+# uv compiles nothing, so that every process would, where images set this.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 nox.needs_version = ">=2025.5.1"
 nox.options.envdir = str(ROOT / ".nox")
 nox.options.default_venv_backend = "venv"
