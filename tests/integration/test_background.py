@@ -216,9 +216,9 @@ while run.completed < 1 or len(list(Path("started").iterdir())) < 3:
 
 @pytest.mark.parametrize("executor", ["processes", "threads"])
 def test_end_of_the_process_stops_it_and_that_is_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: str
+    begun: Path, monkeypatch: pytest.MonkeyPatch, executor: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(begun)
     make_inputs()
     Path("script.py").write_text(SCRIPT)
     done = subprocess.run(

@@ -20,6 +20,7 @@ import foregsyte_kaggle as fk
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.usefixtures("begun"),
     pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups"),
 ]
 

@@ -23,6 +23,7 @@ from tests.mounts import require_mount, small_disk
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.usefixtures("begun"),
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups"),
 ]

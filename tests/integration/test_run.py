@@ -687,9 +687,9 @@ InteractiveShell.instance().run_cell(open("main.py").read()).raise_error()
 
 @pytest.mark.parametrize("way", ["script", "notebook cell", "standard input"])
 def test_pipelines_of_the_main_file_run_in_processes_and_the_file_runs_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+    begun: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(begun)
     make_inputs(4)
     Path("main.py").write_text(SCRIPT)
     command = {
@@ -704,7 +704,7 @@ def test_pipelines_of_the_main_file_run_in_processes_and_the_file_runs_once(
     ended = subprocess.run(
         command,
         input=SCRIPT if way == "standard input" else None,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(tmp_path / "ipython")},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(begun / "ipython")},
         capture_output=True,
         text=True,
         timeout=100,
@@ -758,14 +758,14 @@ if __name__ == "__main__":
     ],
 )
 def test_traceback_from_another_process_is_the_one_that_threads_give(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], file: str
+    begun: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], file: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(begun)
     make_inputs(1)
     Path("main.py").write_text(RAISES)
     ended = subprocess.run(
         command,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(tmp_path / "ipython")},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(begun / "ipython")},
         capture_output=True,
         text=True,
         timeout=100,

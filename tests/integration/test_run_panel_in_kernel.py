@@ -20,7 +20,11 @@ from tests.integration.test_job_table_in_kernel import (
     to_page,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.usefixtures("begun"),
+    pytest.mark.timeout(300),
+]
 
 SETUP = """
 import threading, time
