@@ -63,7 +63,13 @@ def database(memory_workspace: Workspace) -> Database:
     return memory_workspace.database
 
 
-@pytest.fixture(params=["sorted as a whole", "between bounds", "between wrong bounds"])
+@pytest.fixture(
+    params=[
+        "sorted as a whole",
+        "between bounds",
+        pytest.param("between wrong bounds", marks=pytest.mark.slow),
+    ]
+)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Find pages of a few jobs in each of the ways that those of a million are found."""
     if request.param != "sorted as a whole":
