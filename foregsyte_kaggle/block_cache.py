@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["BlockCache", "repeatedly"]
 
 #: DuckDB reads some tens of megabytes in this time.
-EMPTY_EVERY_SECONDS = 0.1
+SHRINK_EVERY_SECONDS = 0.1
+#: So much of the cache stays, and is left to queries while the rest goes.
+SPARE_BYTES = 32 * 2**20
 
 
 class BlockCache:
@@ -32,21 +34,27 @@ class BlockCache:
         self._limit_shown = _memory_limit(connection)
 
     def empty(self, connection: DuckDBPyConnection) -> None:
-        """Let go of all blocks that no query uses now.
+        """Let go of all that no query uses now; for a moment no query has memory, so none may begin."""
+        self._limit_to(connection, "1KiB")
 
-        A limit is the only means that DuckDB has for this. Where more is in use it lets go of the rest and
-        then refuses the limit; where nothing is, a query that begins at this moment has no memory.
-        """
+    def shrink(self, connection: DuckDBPyConnection) -> None:
+        """Let go of the blocks of the file, and of nothing that queries keep; at this moment they have little more."""
+        used = "SELECT tag = 'BASE_TABLE', sum(memory_usage_bytes)::BIGINT FROM duckdb_memory() GROUP BY ALL"
+        of = dict(connection.execute(used).fetchall())
+        if of.get(True, 0) > SPARE_BYTES:
+            self._limit_to(connection, f"{of.get(False, 0) + SPARE_BYTES}B")
+
+    def _limit_to(self, connection: DuckDBPyConnection, low: str) -> None:
+        """Set a low limit and the old one again, since DuckDB has no other means; it takes blocks of the file first."""
         import duckdb
 
         if _memory_limit(connection) != self._limit_shown:
             return  # the user's own, which DuckDB tells only rounded, so that it could not be set again
+        again = f"SET memory_limit = '{self._limit}'"
         try:
-            connection.execute("SET memory_limit = '1KiB'")
+            connection.execute(f"SET memory_limit = '{low}'; {again}")
         except duckdb.OutOfMemoryException:
-            pass
-        finally:
-            connection.execute(f"SET memory_limit = '{self._limit}'")
+            connection.execute(again)  # more is in use than that; what could go has gone
 
 
 @contextmanager
@@ -58,7 +66,7 @@ def repeatedly(act: Callable[[], None]) -> Iterator[None]:
 
     def repeat() -> None:
         try:
-            while not ended.wait(EMPTY_EVERY_SECONDS):
+            while not ended.wait(SHRINK_EVERY_SECONDS):
                 act()
         except duckdb.Error:  # as where the disk has no room for what a query beside spills
             return

@@ -254,17 +254,17 @@ class Database:
         """
         beside = cursor.cursor()
 
-        def empty_cache() -> None:
+        def shrink_cache() -> None:
             if not self._write_lock.acquire(blocking=False):
                 return
             try:
                 with self._gate:
                     if len(self._readings) == 1 and not self.open_sessions:
-                        self._block_cache.empty(beside)
+                        self._block_cache.shrink(beside)
             finally:
                 self._write_lock.release()
 
-        with closing(beside), repeatedly(empty_cache):
+        with closing(beside), repeatedly(shrink_cache):
             yield
 
     @property

@@ -119,7 +119,7 @@ def _export(bench: Bench, plain: Any, count: int, suffix: str) -> list[Row]:
 
 
 def _export_memory(bench: Bench, count: int) -> list[Row]:
-    """DuckDB keeps the blocks that it read, so its own ``COPY`` does not stay flat either."""
+    """The raw ``COPY`` is no bar: DuckDB keeps the blocks that it read, so it does not stay flat."""
 
     def peak(printer: str, rows: int) -> float:
         folder = inputs.copied(inputs.jobs_with_results(bench.folder, rows), bench.scratch)

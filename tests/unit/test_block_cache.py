@@ -22,11 +22,12 @@ READ = "SELECT sum(i) FROM big"
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     made = Database(tmp_path / "ledger.duckdb")
     with made.transaction() as connection:
         connection.execute("CREATE TABLE big AS SELECT hash(range) AS i FROM range(1_000_000)")
     assert made.checkpoint()
+    monkeypatch.setattr(block_cache, "SPARE_BYTES", 2**20)
     yield made
     made.close()
 
@@ -47,7 +48,7 @@ def limit(database: Database) -> str:
 def test_it_is_emptied_while_a_thread_reads_and_no_more_afterwards(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(block_cache, "EMPTY_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(block_cache, "SHRINK_EVERY_SECONDS", 0.01)
     before, threads = limit(database), threading.active_count()
     with database.reading() as cursor, database.kept_lean(cursor):
         cursor.execute(READ).fetchall()
@@ -68,8 +69,8 @@ def test_nobody_else_meets_the_low_limit(
     database: Database, monkeypatch: pytest.MonkeyPatch, who: str
 ) -> None:
     emptied = []
-    monkeypatch.setattr(block_cache, "EMPTY_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(BlockCache, "empty", lambda *_: emptied.append(who))
+    monkeypatch.setattr(block_cache, "SHRINK_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(BlockCache, "shrink", lambda *_: emptied.append(who))
     other = {
         "a reader": database.reading,
         "a session": database.engine.connect,
@@ -100,7 +101,7 @@ def test_nobody_else_meets_the_low_limit(
 def test_a_limit_of_the_users_own_stays(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(block_cache, "EMPTY_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(block_cache, "SHRINK_EVERY_SECONDS", 0.0)
     with database.reading() as cursor:
         cursor.execute("SET memory_limit = '3GiB'")
         with database.kept_lean(cursor):
@@ -114,8 +115,8 @@ def test_it_goes_on_without_where_duckdb_refuses(
     def refuse(*_: object) -> None:
         raise duckdb.IOException("no room to spill")
 
-    monkeypatch.setattr(block_cache, "EMPTY_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(BlockCache, "empty", refuse)
+    monkeypatch.setattr(block_cache, "SHRINK_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(BlockCache, "shrink", refuse)
     with database.reading() as cursor, database.kept_lean(cursor):
         time.sleep(0.05)
         assert cursor.execute("SELECT count(*) FROM big").fetchall() == [(1_000_000,)]
