@@ -19,6 +19,7 @@ EXPRESSIONS = {
     "run_id": "run_id::VARCHAR",
     "params": "params::VARCHAR",
     "duration_seconds": "epoch(finished_at - started_at)",
+    "outdated": "false",
 }
 
 
