@@ -101,7 +101,7 @@ def register_again(bench: Bench) -> list[Row]:
 
 
 def register_parquet(bench: Bench) -> list[Row]:
-    fk.pipeline("trivial")(lambda _text: None)
+    fk.pipeline("trivial")(lambda _text, start=None: None)
     return [_register_parquet(bench, with_params=False), _register_parquet(bench, with_params=True)]
 
 
