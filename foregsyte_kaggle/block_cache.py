@@ -53,8 +53,10 @@ class BlockCache:
         again = f"SET memory_limit = '{self._limit}'"
         try:
             connection.execute(f"SET memory_limit = '{low}'; {again}")
-        except duckdb.OutOfMemoryException:
-            connection.execute(again)  # more is in use than that; what could go has gone
+        except duckdb.Error as error:
+            connection.execute(again)
+            if not isinstance(error, duckdb.OutOfMemoryException):
+                raise  # else more is in use than that, and what could go has gone
 
 
 @contextmanager
