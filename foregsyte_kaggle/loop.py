@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger
+from foregsyte_kaggle.arrays import import_ahead
 from foregsyte_kaggle.backlog import SHORT_JOB_SECONDS, Backlog
 from foregsyte_kaggle.collector import QuietCollector
 from foregsyte_kaggle.errors import PipelineError, RunError
@@ -185,6 +186,7 @@ class Loop:
                 self._submit()
             if not (self._in_flight or (self._backlog and not self._is_closing)):
                 break
+            import_ahead()
             self._gather(self._patience())
             self._engine.check()
             if self._is_due():

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foregsyte_kaggle import ledger, notices, results
+from foregsyte_kaggle.arrays import arrow_array
 from foregsyte_kaggle.errors import LedgerError, ResultError, RunError
 from foregsyte_kaggle.outputs import find_unclaimed, remove_files
 from foregsyte_kaggle.results import SchemaReader
@@ -173,7 +174,6 @@ def _failed(ended: Ended, error: Exception) -> Ended:
 
 def _arrow(group: list[Ended], rows: dict[str, int]) -> pa.Table:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     _, job_ids, attempts, finals, outcomes, _ = zip(*group, strict=True)
     (
@@ -189,25 +189,18 @@ def _arrow(group: list[Ended], rows: dict[str, int]) -> pa.Table:
         paths,
         workers,
     ) = zip(*outcomes, strict=True)
-    started_at = pa.array(started, pa.float64())
-    seconds = pa.array(durations, pa.float64())
-
-    def times(values: pa.Array) -> pa.Array:
-        microseconds = pc.cast(pc.multiply(values, 1e6), pa.int64(), safe=False)
-        return microseconds.cast(pa.timestamp("us"))
 
     def texts(values: Sequence[Any]) -> pa.Array:
-        return pa.array(values, pa.string())
+        return arrow_array(values, pa.string())
 
     return pa.table(
         {
-            "position": pa.array(positions, pa.int64()),
-            "attempt": pa.array(attempts, pa.int32()),
-            "final": pa.array(finals, pa.bool_()),
+            "position": arrow_array(positions, pa.int64()),
+            "attempt": arrow_array(attempts, pa.int32()),
+            "final": arrow_array(finals, pa.bool_()),
             "outcome": texts(kinds),
-            "started_at": times(started_at),
-            "finished_at": times(pc.add(started_at, seconds)),
-            "duration_seconds": seconds,
+            "started": arrow_array(started, pa.float64()),
+            "duration_seconds": arrow_array(durations, pa.float64()),
             "error_type": texts(error_types),
             "error_message": texts(messages),
             "traceback": texts(tracebacks),
@@ -220,7 +213,7 @@ def _arrow(group: list[Ended], rows: dict[str, int]) -> pa.Table:
                     for some, kind in zip(paths, kinds, strict=True)
                 ]
             ),
-            "result_rows": pa.array([rows.get(job_id) for job_id in job_ids], pa.int64()),
+            "result_rows": arrow_array([rows.get(job_id) for job_id in job_ids], pa.int64()),
             "worker": texts(workers),
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from foregsyte_kaggle.arrays import arrow_array
 from foregsyte_kaggle.ledger.sql import NOW
 from foregsyte_kaggle.views import arrow_view
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["put_back", "record", "set_progress"]
 
+_STARTED = "make_timestamp(trunc(ended.started * 1e6)::BIGINT)"
+_FINISHED = "make_timestamp(trunc((ended.started + ended.duration_seconds) * 1e6)::BIGINT)"
+
 
 def record(connection: DuckDBPyConnection, run_id: uuid.UUID, ended: pa.Table) -> int:
     """Write the attempts of a group and move its jobs, inside the caller's transaction.
@@ -23,24 +27,23 @@ def record(connection: DuckDBPyConnection, run_id: uuid.UUID, ended: pa.Table) -
     Parameters
     ----------
     ended
-        One row a job, as ``recording`` makes them. ``final`` is False where the run tries the job again:
-        the attempt is written and the job stays running.
+        One row a job, as ``recording`` makes them. ``started`` is in seconds since 1970, UTC. ``final`` is
+        False where the run tries the job again: the attempt is written and the job stays running.
 
     Returns
     -------
     int
         How many of the jobs this run holds; the others are neither moved nor is their attempt written.
     """
-    import pyarrow.compute as pc
-
-    # As constants, so that DuckDB looks only at the part of the table that holds them.
-    bounds = pc.min_max(ended.column("position")).as_py()
     held = "jobs.run_id = $run_id AND jobs.status = 'running' AND jobs.position BETWEEN $first AND $last"
-    parameters = {"run_id": run_id, "first": bounds["min"], "last": bounds["max"]}
     with arrow_view(connection, "ended", ended):
+        # As constants, so that DuckDB looks only at the part of the table that holds them.
+        bounds = "SELECT min(position), max(position) FROM ended"
+        first, last = connection.execute(bounds).fetchall()[0]
+        parameters = {"run_id": run_id, "first": first, "last": last}
         inserted = connection.execute(
             "INSERT INTO job_attempts SELECT uuid(), jobs.job_id, $run_id, ended.attempt,"
-            " ended.outcome, ended.started_at, ended.finished_at, ended.duration_seconds,"
+            f" ended.outcome, {_STARTED}, {_FINISHED}, ended.duration_seconds,"
             " ended.error_type, ended.error_message, ended.traceback, ended.output,"
             " ended.output_paths, ended.result_rows, ended.worker, jobs.code_version"
             f" FROM ended JOIN jobs USING (position) WHERE {held}",
@@ -52,7 +55,7 @@ def record(connection: DuckDBPyConnection, run_id: uuid.UUID, ended: pa.Table) -
             " WHEN ended.outcome = 'completed' THEN 'completed'"
             " ELSE 'failed' END::job_status_enum,"
             " attempts = jobs.attempts + CASE WHEN ended.final THEN 0 ELSE 1 END,"
-            " started_at = ended.started_at, finished_at = ended.finished_at,"
+            f" started_at = {_STARTED}, finished_at = {_FINISHED},"
             " error_type = ended.error_type, error_message = ended.error_message,"
             " output_path = CASE WHEN ended.outcome = 'completed'"
             " THEN json_extract_string(ended.output_paths, '$[0]') END,"
@@ -71,8 +74,8 @@ def set_progress(database: Database, run_id: uuid.UUID, fractions: dict[int, flo
         return
     told = pa.table(
         {
-            "position": pa.array(list(fractions), pa.int64()),
-            "fraction": pa.array(list(fractions.values()), pa.float64()),
+            "position": arrow_array(list(fractions), pa.int64()),
+            "fraction": arrow_array(list(fractions.values()), pa.float64()),
         }
     )
     with database.transaction() as connection, arrow_view(connection, "told", told):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from foregsyte_kaggle.arrays import arrow_array
 from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.results.fitting import fit_column, fit_values
 from foregsyte_kaggle.results.returned import Reader, ResultBatch, check_names, named_columns
@@ -57,14 +58,14 @@ class SchemaReader(Reader):
             errors.setdefault(rows[number][0], error)
 
         arrays: dict[str, pa.Array] = {
-            JOB_COLUMN: pa.array([job_id for job_id, _ in rows], pa.string())
+            JOB_COLUMN: arrow_array([job_id for job_id, _ in rows], pa.string())
         }
         for column in self._schema:
             values = [row.get(column.name) for _, row in rows]
             arrays[column.name] = fit_values(values, column, misfit)
         table = pa.table(arrays)
         if errors:
-            failed = pc.is_in(table.column(JOB_COLUMN), pa.array(list(errors), pa.string()))
+            failed = pc.is_in(table.column(JOB_COLUMN), arrow_array(list(errors), pa.string()))
             table = table.filter(pc.invert(failed))
         return ResultBatch(table, dict(self._types)), errors
 

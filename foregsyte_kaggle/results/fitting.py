@@ -12,6 +12,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from foregsyte_kaggle.arrays import arrow_array
 from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.results.arrow import stored_column
 from foregsyte_kaggle.results.exact import INTEGERS, TEXTS, exact_value
@@ -62,8 +63,6 @@ _QUICK: dict[str, set[type]] = {
 
 def fit_values(values: Sequence[Any], column: Column, misfit: Misfit) -> pa.Array:
     """Return Python values as a column; those that do not fit are NULL, and told."""
-    import pyarrow as pa
-
     array = _quick(values, column)
     if array is not None:
         return array
@@ -84,7 +83,7 @@ def fit_values(values: Sequence[Any], column: Column, misfit: Misfit) -> pa.Arra
         except (ArithmeticError, ValueError, ResultError):
             misfit(number, _error(value, column))
             fitted.append(None)
-    return pa.array(fitted, column.arrow)
+    return arrow_array(fitted, column.arrow)
 
 
 def fit_column(values: pa.ChunkedArray | list[Any], column: Column, misfit: Misfit) -> Any:
@@ -124,7 +123,7 @@ def _quick(values: Sequence[Any], column: Column) -> pa.Array | None:
     if not _are_quick(values, column.kind):
         return None
     try:
-        array = pa.array(values, column.arrow)
+        array = arrow_array(values, column.arrow)
     except (pa.ArrowException, ArithmeticError, TypeError, ValueError):
         return None
     return None if _may_overflow(array, column) else array

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from foregsyte_kaggle.arrays import arrow_array
 from foregsyte_kaggle.results.values import HugeInt
 
 if TYPE_CHECKING:
@@ -93,10 +94,9 @@ def arrow_column(values: Sequence[Any], kind: str | None) -> pa.Array:
     import pyarrow as pa
 
     if kind == "json":
-        return pa.array(
-            [None if value is None else to_json(value) for value in values], pa.string()
-        )
-    return pa.array(values, _arrow_type(kind))
+        texts = [None if value is None else to_json(value) for value in values]
+        return arrow_array(texts, pa.string())
+    return arrow_array(values, _arrow_type(kind))
 
 
 def to_json(value: Any) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from foregsyte_kaggle.arrays import arrow_array
 from foregsyte_kaggle.errors import ResultError
 from foregsyte_kaggle.results.arrow import EMPTY_LISTS, columns_of, stored_column
 from foregsyte_kaggle.results.kinds import arrow_column, first_conflict, kind_of
@@ -217,7 +218,7 @@ def _from_rows(rows: list[tuple[str, dict[str, Any]]]) -> ResultBatch:
 def _from_columns(columns: dict[str, list[Any]], job_ids: list[str]) -> ResultBatch:
     import pyarrow as pa
 
-    arrays: dict[str, pa.Array] = {JOB_COLUMN: pa.array(job_ids, pa.string())}
+    arrays: dict[str, pa.Array] = {JOB_COLUMN: arrow_array(job_ids, pa.string())}
     batch = ResultBatch(None, {})
     for name, values in columns.items():
         arrays[name] = _add_values(batch, name, values, job_ids)

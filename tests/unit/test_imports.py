@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import foregsyte_kaggle as fk
 from foregsyte_kaggle.workspace import Workspace
 
 pytestmark = pytest.mark.unit
+
+Persisted = Callable[[Path | None, str], list[tuple[Any, ...]]]
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "foregsyte_kaggle"
@@ -41,7 +44,9 @@ HEAVY = (
 def loaded_by(code: str) -> set[str]:
     """Return which heavy modules a fresh Python loads for some code."""
     shown = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", shown], stdout=subprocess.PIPE, text=True, check=True
+    )
     return set(HEAVY) & set(done.stdout.split())
 
 
@@ -68,6 +73,26 @@ def test_bootstrap_of_a_ledger_at_head_loads_no_widgets_and_no_alembic(tmp_path:
     bootstrap = f"import foregsyte_kaggle as fk; fk.bootstrap({str(tmp_path)!r})"
     assert "alembic" in loaded_by(bootstrap)  # the first time it makes the tables
     assert not {"alembic", "ipywidgets", "IPython"} & loaded_by(bootstrap)
+
+
+@pytest.mark.parametrize("schema", ["None", "{'number': 'BIGINT', 'text': 'VARCHAR'}"])
+def test_first_run_after_bootstrap_loads_no_pandas(
+    tmp_path: Path, persisted: Persisted, schema: str
+) -> None:
+    opened = (
+        "import foregsyte_kaggle as fk\n"
+        f"@fk.pipeline('p', schema={schema})\n"
+        "def look(name): return {'number': 7, 'text': name}\n"
+        f"fk.bootstrap({str(tmp_path)!r})\n"
+    )
+    loaded_by(
+        f"{opened}import pandas; fk.register_jobs(pandas.DataFrame({{'id': ['a', 'b']}}), 'p', name='n')"
+    )
+    loaded = loaded_by(f"{opened}fk.run_jobs('p', executor='threads')")
+    assert "pandas" not in loaded
+    assert "pyarrow" in loaded
+    stored = persisted(tmp_path / "data/foregsyte.duckdb", "SELECT number, text FROM results.p")
+    assert sorted(stored) == [(7, "a"), (7, "b")]
 
 
 @pytest.mark.usefixtures("memory_workspace")
