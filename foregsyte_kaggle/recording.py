@@ -115,7 +115,9 @@ def _write(
             for ended in group
         ]
     with database.transaction() as connection:
-        written = ledger.record(connection, run_id, _arrow(group, rows))
+        written = ledger.record(
+            connection, run_id, _arrow(group, rows), [ended.outcome.position for ended in group]
+        )
         if written != len(group):
             raise RunError(
                 f"somebody else changed {notices.counted(len(group) - written, 'job')} of run {run_id} meanwhile; "

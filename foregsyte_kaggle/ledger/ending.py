@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle.arrays import arrow_array
@@ -21,7 +22,9 @@ _STARTED = "make_timestamp(trunc(ended.started * 1e6)::BIGINT)"
 _FINISHED = "make_timestamp(trunc((ended.started + ended.duration_seconds) * 1e6)::BIGINT)"
 
 
-def record(connection: DuckDBPyConnection, run_id: uuid.UUID, ended: pa.Table) -> int:
+def record(
+    connection: DuckDBPyConnection, run_id: uuid.UUID, ended: pa.Table, positions: Sequence[int]
+) -> int:
     """Write the attempts of a group and move its jobs, inside the caller's transaction.
 
     Parameters
@@ -29,6 +32,8 @@ def record(connection: DuckDBPyConnection, run_id: uuid.UUID, ended: pa.Table) -
     ended
         One row a job, as ``recording`` makes them. ``started`` is in seconds since 1970, UTC. ``final`` is
         False where the run tries the job again: the attempt is written and the job stays running.
+    positions
+        Of these jobs, as in the table's column.
 
     Returns
     -------
@@ -36,11 +41,9 @@ def record(connection: DuckDBPyConnection, run_id: uuid.UUID, ended: pa.Table) -
         How many of the jobs this run holds; the others are neither moved nor is their attempt written.
     """
     held = "jobs.run_id = $run_id AND jobs.status = 'running' AND jobs.position BETWEEN $first AND $last"
+    # As constants, so that DuckDB looks only at the part of the table that holds them.
+    parameters = {"run_id": run_id, "first": min(positions), "last": max(positions)}
     with arrow_view(connection, "ended", ended):
-        # As constants, so that DuckDB looks only at the part of the table that holds them.
-        bounds = "SELECT min(position), max(position) FROM ended"
-        first, last = connection.execute(bounds).fetchall()[0]
-        parameters = {"run_id": run_id, "first": first, "last": last}
         inserted = connection.execute(
             "INSERT INTO job_attempts SELECT uuid(), jobs.job_id, $run_id, ended.attempt,"
             f" ended.outcome, {_STARTED}, {_FINISHED}, ended.duration_seconds,"
