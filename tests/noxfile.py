@@ -211,10 +211,12 @@ def ultralytics(session: nox.Session) -> None:
 
 @lane("3.11")
 def ray(session: nox.Session) -> None:
-    """The contract of the engines on a Ray cluster of this machine, newest."""
+    """The contract of the engines on a Ray cluster of this machine; each row of the benchmarks, tiny: newest."""
     install_checkout(session, "test,ray")
     session.env["FOREGSYTE_REQUIRE_RAY"] = "1"
     run_tests(session, "tests/integration/test_engine_contract.py")
+    if not session.posargs:
+        session.run("python", "-m", "tests.benchmarks", "--sizes", "tiny", "--repeat", "1")
 
 
 @nox.session(python=False)

@@ -21,11 +21,19 @@ from tests.benchmarks.machine import describe_machine, in_words
 from tests.benchmarks.measuring import ROOT, shown
 from tests.benchmarks.one import ROWS
 
+FAILED = "ended with"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
-        "--full", action="store_true", help="the table's sizes: takes an hour or so"
+        "--sizes",
+        choices=("tiny", "small", "full"),
+        default="small",
+        help="tiny shows only that all rows work; full takes an hour or so",
+    )
+    parser.add_argument(
+        "--full", action="store_const", dest="sizes", const="full", help="the table's sizes"
     )
     parser.add_argument("--only", nargs="+", choices=ROWS, metavar="NAME", help=", ".join(ROWS))
     parser.add_argument("--repeat", type=int, default=5, help="how often each is measured; 5")
@@ -33,31 +41,30 @@ def main() -> None:
     arguments = parser.parse_args()
     machine = describe_machine()
     print(in_words(machine), flush=True)
-    print(
-        f"{'full' if arguments.full else 'small'} sizes; medians of {arguments.repeat}", flush=True
-    )
+    print(f"{arguments.sizes} sizes; medians of {arguments.repeat}", flush=True)
     begun, rows = time.monotonic(), []
     with tempfile.TemporaryDirectory(prefix="foregsyte-bench-") as folder:
         for name in arguments.only or ROWS:
-            for row in measured(name, arguments, Path(folder)):
+            for row in measured(name, arguments.sizes, arguments.repeat, Path(folder)):
                 rows.append(row)
                 print(line(row), flush=True)
     path = arguments.json or Path(tempfile.mkstemp(prefix="foregsyte-bench-", suffix=".json")[1])
-    sizes = "full" if arguments.full else "small"
-    report = {"machine": machine, "sizes": sizes, "rows": rows}
+    report = {"machine": machine, "sizes": arguments.sizes, "rows": rows}
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     verdicts = Counter(row["verdict"] for row in rows)
     print(
         f"{verdicts['ok']} ok, {verdicts['MISS']} missed, {verdicts['none']} without figures, in"
         f" {time.monotonic() - begun:.0f} s; {path}"
     )
+    if any(row["note"].startswith(FAILED) for row in rows):
+        sys.exit(1)
 
 
-def measured(name: str, arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+def measured(name: str, sizes: str, repeat: int, folder: Path) -> list[dict[str, Any]]:
     """Measure a row in a process of its own, so that none finds what another left in memory."""
     out = folder / f"{name}.json"
     command = [sys.executable, "-m", "tests.benchmarks.one", name, str(folder), str(out)]
-    command += ["--repeat", str(arguments.repeat), *(["--full"] if arguments.full else [])]
+    command += ["--repeat", str(repeat), "--sizes", sizes]
     done = subprocess.run(
         command,
         cwd=folder,
@@ -69,7 +76,7 @@ def measured(name: str, arguments: argparse.Namespace, folder: Path) -> list[dic
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
-        note = f"ended with {done.returncode}: {last}"
+        note = f"{FAILED} {done.returncode}: {last}"
         return [{"name": name, "work": name, "verdict": "none", "note": note}]
     return json.loads(out.read_text(encoding="utf-8"))
 

@@ -113,7 +113,7 @@ def finished_jobs(shared: Path, count: int) -> Path:
 
 
 def jobs_with_results(shared: Path, rows: int) -> Path:
-    """Return a closed workspace with so many result rows of ``ten_rows``, ten a job."""
+    """Return a closed workspace with so many result rows of ``ten_rows``, ten a job, as a run leaves them."""
     from tests.benchmarks.pipelines import ten_rows
 
     def make(root: Path) -> None:
@@ -125,7 +125,8 @@ def jobs_with_results(shared: Path, rows: int) -> Path:
                 connection.execute(
                     "INSERT INTO results.ten_rows (job_id, number, score, label)"
                     " SELECT job_id, nth, nth / 7, input_path || ' ' || nth"
-                    " FROM (SELECT * FROM jobs WHERE status = 'pending' ORDER BY position), range(10) AS t(nth)"
+                    " FROM (SELECT * FROM jobs WHERE status = 'pending'), range(10) AS t(nth)"
+                    " ORDER BY position, nth"
                 ).fetchall()
                 connection.execute(
                     "UPDATE jobs SET status = 'completed', attempts = 1, started_at = created_at,"

@@ -46,12 +46,12 @@ def main() -> None:
     parser.add_argument("name", choices=ROWS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--sizes")
     parser.add_argument("--repeat", type=int)
     arguments = parser.parse_args()
     measure = import_module(f"tests.benchmarks.{ROWS[arguments.name]}").ROWS[arguments.name]
     with TemporaryDirectory(dir=arguments.folder) as scratch:
-        bench = Bench(arguments.full, arguments.repeat, arguments.folder, Path(scratch))
+        bench = Bench(arguments.sizes, arguments.repeat, arguments.folder, Path(scratch))
         rows = measure(bench)
     arguments.out.write_text(json.dumps([row.as_json() for row in rows]), encoding="utf-8")
 

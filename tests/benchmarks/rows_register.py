@@ -36,7 +36,7 @@ def walk(folder: str) -> tuple[list[str], list[int]]:
 
 def register_files(bench: Bench) -> list[Row]:
     fk.pipeline("trivial")(lambda _path: None)
-    sizes = [100_000, 1_000_000] if bench.full else [100_000]
+    sizes = sorted({bench.size(100_000, 100_000), bench.size(100_000, 1_000_000)})
     return [_register_files(bench, count) for count in sizes]
 
 

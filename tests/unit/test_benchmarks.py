@@ -47,7 +47,7 @@ def in_turn(name: str, values: list[float], order: list[str]) -> Callable[[], fl
 
 def test_floor_and_figure_are_measured_in_turn_and_their_medians_kept(tmp_path: Path) -> None:
     order: list[str] = []
-    row = Bench(full=False, rounds=3, folder=tmp_path, scratch=tmp_path).compare(
+    row = Bench(sizes="small", rounds=3, folder=tmp_path, scratch=tmp_path).compare(
         Row("one", "some work", "its floor", bar=Bar(times=1.5)),
         in_turn("floor", [2.0, 90.0, 1.0], order),
         in_turn("figure", [3.0, 4.0, 80.0], order),
