@@ -63,7 +63,9 @@ define install
 	$(PYTHON) -m venv $(1)
 	$(1)/bin/python -m pip install --quiet --upgrade pip
 	$(1)/bin/python -m pip install --quiet --only-binary :all: uv && \
-	  $(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2) || $(1)/bin/python -m pip install --quiet $(2)
+	  $(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2) || \
+	  { echo "uv cannot install this here, so pip does, which takes some minutes" >&2; \
+	    $(1)/bin/python -m pip install --quiet $(2); }
 endef
 
 .venv/.installed-%: pyproject.toml

@@ -6,6 +6,8 @@ import sys
 import threading
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["arrow_array", "import_ahead"]
 
-#: So many are made here as fast as pyarrow makes them, which needs 0.3 s more where pandas is not loaded yet.
+#: So many take less than 1 ms here, more than pyarrow takes, but it would import pandas for 0.3 s.
 FEW = 1_000
 
 #: What stands in the place of a missing value of each plain type.
@@ -93,7 +95,17 @@ def _bits(flags: Sequence[bool]) -> bytes:
     return bytes(packed)
 
 
+@cache
 def import_ahead() -> None:
-    """Import pyarrow in a thread, where nobody did yet: the first workers start meanwhile."""
+    """Import pyarrow in a thread, once, where nobody did yet: the first workers start meanwhile.
+
+    Whoever needs it finds out what is wrong with it.
+    """
     if "pyarrow" not in sys.modules:
-        threading.Thread(target=import_module, args=("pyarrow",), name="imports").start()
+        with suppress(RuntimeError):  # no further thread can start
+            threading.Thread(target=_import_quietly, name="foregsyte-imports").start()
+
+
+def _import_quietly() -> None:
+    with suppress(Exception):
+        import_module("pyarrow")

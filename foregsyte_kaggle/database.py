@@ -440,9 +440,14 @@ def open_database(path: Path | str) -> Database:
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
+                advice = "Choose a directory that can be written, for example bootstrap('/kaggle/working')."
+                taken = next((one for one in file.parents if one.is_file()), None)
+                if taken is not None:
+                    advice = f"{taken} is a file; expected the directory of a workspace."
+                    if taken.name == LEDGER_FILE.name:
+                        advice += f" For this ledger call bootstrap({str(taken.parents[1])!r})."
                 raise LedgerError(
-                    f"the folder {file.parent} for the ledger cannot be made: {error.strerror}. "
-                    "Choose a directory that can be written, for example bootstrap('/kaggle/working')."
+                    f"the folder {file.parent} for the ledger cannot be made: {error.strerror}. {advice}"
                 ) from error
             database = _registry[file] = Database(file)
         return database

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,9 +64,19 @@ def below(root: Path, texts: list[str], label: str) -> list[str]:
 
 
 def sizes_of(
-    root: Path, relative: pa.Array | list[str], label: str, pattern: str, unit: str
+    root: Path,
+    relative: pa.Array | list[str],
+    label: str,
+    pattern: str,
+    unit: str,
+    given: Sequence[str] = (),
 ) -> pa.Array:
     """Return the sizes of files or folders and check that they are there; NULL where not looked at.
+
+    Parameters
+    ----------
+    given
+        The paths as the user wrote them, where they may differ.
 
     Raises
     ------
@@ -80,6 +91,9 @@ def sizes_of(
     if missing and step > 1:
         _, missing = _look_at(root, as_list(relative), pattern, unit)
     if missing:
+        if given:
+            written = dict(zip(relative, given, strict=True))
+            missing = [written[path] for path in missing]
         advice = "Correct them or leave them out."
         if not root.is_dir():
             advice = (

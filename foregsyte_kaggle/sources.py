@@ -210,7 +210,13 @@ def _from_folder(
         if found.skipped:
             path, why = found.skipped[0]
             reason = f"; {len(found.skipped):,} could not be read, first {path!r} ({why})"
+        if next(root.iterdir(), None) is None:
+            raise SourceError(
+                f"{folder} is empty; expected a folder with files in it. Check its path."
+            )
         advice = f"Check the folder and the pattern: {example}."
+        if any(path.is_relative_to(root) for path in exclude):
+            advice += " The ledger of this workspace, and what it keeps beside it, are no inputs."
         if left_out:
             advice += (
                 " What Kaggle, or this package, saves with a notebook's output is left out, unless the pattern"
@@ -242,7 +248,7 @@ def _from_list(items: list[Any], pattern: str, unit: str, name: str | None) -> I
     absolute = [os.path.abspath(os.path.expanduser(text)) for text in texts]
     root, relative = common_root(absolute)
     root = Path(place_today(str(root)))
-    sizes = sizes_of(root, relative, "the list", pattern, unit)
+    sizes = sizes_of(root, relative, "the list", pattern, unit, given=texts)
     return Inputs(_name(name, root, "list"), "list", root, _text(encode_paths(relative)), sizes)
 
 

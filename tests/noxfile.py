@@ -186,7 +186,8 @@ def colab(session: nox.Session) -> None:
     """Kaggle's versions with Colab's older ipywidgets and the oldest for vision: the lowest declared."""
     install_checkout(session, "test", "--constraint", str(PINS))
     oldest = ("av==14.2.0", "onnxruntime==1.22.0", "packaging==24.2", "rapidocr==3.10.0")
-    install(session, "ipywidgets==7.7.1", *oldest)
+    dask = ("dask==2026.1.1", "distributed==2026.1.1")
+    install(session, "ipywidgets==7.7.1", *oldest, *dask)
     run_tests(session, "tests/unit", "tests/notebooks")
 
 

@@ -91,6 +91,12 @@ def pipeline(
     ... def line_count(path):
     ...     return {"lines": len(path.read_text().splitlines())}
     """
+    if callable(pipeline_id):
+        name = getattr(pipeline_id, "__name__", "my_pipeline")
+        raise InvalidArgumentError(
+            f"@pipeline stands before {name} without an id; write @pipeline({name.lower()!r}), with the id that its"
+            " jobs and its table of results shall have"
+        )
     if not isinstance(pipeline_id, str) or not is_pipeline_id(pipeline_id):
         raise InvalidArgumentError(
             f"pipeline_id={pipeline_id!r} cannot name a table; expected a small letter, then up to 62 "

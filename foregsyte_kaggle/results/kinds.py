@@ -83,7 +83,11 @@ def first_conflict(values: Sequence[Any]) -> tuple[int, str, str] | None:
         kind = _kind(value)
         joined = kind if before is None else unify(before, kind, values[: number + 1])
         # Empty lists differ from no JSON.
-        if before is not None and joined == "json" and {before, kind} - {"json", "list:null"}:
+        if (
+            before not in (None, "json")
+            and joined == "json"
+            and {before, kind} - {"json", "list:null"}
+        ):
             return number, before, kind
         before = joined
     return None

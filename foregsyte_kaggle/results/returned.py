@@ -189,7 +189,8 @@ def check_names(names: list[Any]) -> None:
     folded: dict[str, str] = {}
     for name in names:
         if not isinstance(name, str) or not name or not name.isprintable():
-            raise ResultError(f"a column is named {name!r}; expected printable text")
+            advice = "" if isinstance(name, str) else ", such as df.columns.map(str) gives"
+            raise ResultError(f"a column is named {name!r}; expected printable text{advice}")
         key = name.lower()
         if key == JOB_COLUMN:
             raise ResultError(f"a column is named {name!r}, which every result table has already")

@@ -110,7 +110,10 @@ def parse(arguments: Sequence[str]) -> Namespace:
     if others:
         command = commands[options.command]
         known = command.format_usage().replace("[", " ").replace("]", " ").split()
-        hint = known_names(others[0], {one for one in known if one.startswith("--")})
+        names = {one for one in known if one.startswith("--")}
+        if others[0] in names:
+            command.error(f"{others[0]} goes after the command: {options.command} {others[0]}")
+        hint = known_names(others[0], names)
         is_option = others[0].startswith("-")
         command.error(
             f"there is no option {others[0]!r}.{hint}"

@@ -175,4 +175,6 @@ def _as_text(data: bytes) -> str:
     start = 0
     while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
         start += 1
-    return data[start:].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    text = data[start:].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    # What stands for bytes that are no text takes four times their room.
+    return text[-OUTPUT_BYTES:]

@@ -194,13 +194,29 @@ def _sendable(outcome: Outcome, caller: Caller) -> Outcome:
             result=None,
             error_type="ResultError",
             error_message=clean(
-                "what the pipeline returned cannot be sent from its worker: "
+                _unsendable_value(outcome.result)
+                or "what the pipeline returned cannot be sent from its worker: "
                 f"{type(error).__name__}: {describe(error)}",
                 MESSAGE_CHARACTERS,
             ),
             output_paths=None,
         )
     return outcome
+
+
+def _unsendable_value(result: Any) -> str | None:
+    """Say which value of some rows cannot be sent; None where it is not one of theirs."""
+    for row in result if isinstance(result, list) else []:
+        for column, value in row.items():
+            try:
+                pickle.dumps(value, protocol=5)
+            except Exception as error:
+                return (
+                    f"the column {column!r}: a value of type {type(value).__name__} cannot be sent from its worker"
+                    f" ({describe(error)}); expected text, bytes, a number, a date or time, None, or lists and"
+                    " dicts of them. Convert it first, for example with str() or float()."
+                )
+    return None
 
 
 def load_failure(error: BaseException) -> tuple[str, str | None]:

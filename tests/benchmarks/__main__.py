@@ -53,7 +53,8 @@ def main() -> None:
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     verdicts = Counter(row["verdict"] for row in rows)
     print(
-        f"{verdicts['ok']} ok, {verdicts['MISS']} missed, {verdicts['none']} without figures, in"
+        f"{verdicts['ok']} ok, {verdicts['MISS']} missed, {verdicts['no bar']} without a bar,"
+        f" {verdicts['none']} without figures, in"
         f" {time.monotonic() - begun:.0f} s; {path}"
     )
     if any(row["note"].startswith(FAILED) for row in rows):
@@ -91,9 +92,10 @@ def line(row: dict[str, Any]) -> str:
         low, high = (row[key] / row["count"] * 1e6 for key in ("floor_value", "value"))
         each = f" ({high:,.1f} against {low:,.1f} µs each)"
     note = f"; {row['note']}" if row["note"] else ""
+    verdict = "" if row["verdict"] == "no bar" else row["verdict"]
     return (
-        f"{row['verdict']:<5} {row['name']}: {row['work']}: {figure}; {row['floor']}: {floor}{each}; "
-        f"ratio {row['ratio']:.2f}, bar {row['bar']}{note}"
+        f"{verdict:<5} {row['name']}: {row['work']}: {figure}; {row['floor']}: {floor}{each}; "
+        f"ratio {row['ratio']:.2f}, {'bar ' + row['bar'] if row['bar'] else 'no bar'}{note}"
     )
 
 

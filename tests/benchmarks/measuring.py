@@ -67,6 +67,8 @@ class Row:
     def verdict(self) -> str:
         if self.value is None or self.floor_value is None:
             return "none"
+        if self.bar == Bar(unit=self.bar.unit):
+            return "no bar"
         return "ok" if self.also and self.bar.holds(self.floor_value, self.value) else "MISS"
 
     def as_json(self) -> dict[str, Any]:

@@ -30,6 +30,7 @@ ROWS = {
     "memory": "rows_run",
     "bootstrap": "rows_start",
     "import": "rows_start",
+    "light": "rows_start",
     "api": "rows_api",
     "vision": "rows_vision",
     "vision_memory": "rows_vision",

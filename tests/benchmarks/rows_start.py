@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.benchmarks import inputs
 from tests.benchmarks.measuring import Bar, Bench, Row, python_prints, python_seconds
 
@@ -23,6 +25,25 @@ def import_and_bootstrap(bench: Bench) -> list[Row]:
             warm_up=True,
         )
     ]
+
+
+def light(bench: Bench) -> list[Row]:
+    """What every process of a session begins with, the kernel's and a worker's; neither has a bar."""
+    rows = []
+    for work, module in (
+        ("import foregsyte_kaggle", "foregsyte_kaggle"),
+        ("what a worker process imports", "foregsyte_kaggle.worker.serving"),
+    ):
+        row = Row("light", f"{work}, in a new process", "a new process that does nothing")
+        rows.append(
+            bench.compare(
+                row,
+                lambda: python_seconds("pass", bench.scratch),
+                partial(python_seconds, f"import {module}", bench.scratch),
+                warm_up=True,
+            )
+        )
+    return rows
 
 
 def bootstrap_at_head(bench: Bench) -> list[Row]:
@@ -92,6 +113,7 @@ def _first_result(bench: Bench, *, registers: bool) -> Row:
 
 
 ROWS = {
+    "light": light,
     "first_result": first_result,
     "bootstrap": bootstrap_at_head,
     "import": import_and_bootstrap,

@@ -20,7 +20,7 @@ import sqlalchemy.exc
 
 import foregsyte_kaggle as fk
 from foregsyte_kaggle import schema
-from foregsyte_kaggle.database import open_database
+from foregsyte_kaggle.database import LEDGER_FILE, open_database
 from foregsyte_kaggle.errors import (
     ForegsyteError,
     LedgerError,
@@ -377,7 +377,7 @@ def test_a_real_file_of_duckdb_2_is_read_or_its_version_is_the_reason(tmp_path: 
 
 @pytest.mark.parametrize("place", ["a file", "a file as data", "proc"])
 def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path, place: str) -> None:
-    folder = tmp_path / "folder"
+    folder, expected = tmp_path / "folder", "is a file; expected the directory of a workspace"
     if place == "a file":
         folder.write_text("x")
     elif place == "a file as data":
@@ -387,7 +387,14 @@ def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path, place: str) -> Non
         folder = Path("/proc/foregsyte")
         if not folder.parent.is_dir():
             pytest.skip("this system has no /proc")
-    bootstrap_fails(folder, LedgerError, "cannot be made", "Choose a directory that can be written")
+        expected = "Choose a directory that can be written"
+    bootstrap_fails(folder, LedgerError, "cannot be made", expected)
+
+
+def test_a_ledger_in_place_of_its_directory_says_which_to_open(workspace: fk.Workspace) -> None:
+    with pytest.raises(LedgerError, match="is a file; expected the directory") as raised:
+        fk.bootstrap(workspace.directory / LEDGER_FILE)
+    assert f"For this ledger call bootstrap({str(workspace.directory)!r})." in str(raised.value)
 
 
 @pytest.fixture

@@ -407,6 +407,9 @@ def test_result_that_cannot_travel_or_be_stored_fails_its_job_only(
     made = run()
     assert statuses() == {"completed": 4, "failed": 1}
     assert list(made.failures) == ["ResultError"]
+    (message,) = fk.attempts_frame()["error_message"].dropna()
+    assert message.startswith("the column 'n': ")
+    assert "Convert it first" in message
     assert len(fk.results_frame("p")) == 4
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+import threading
 from typing import Any
 
 import pyarrow as pa
@@ -87,3 +88,19 @@ def test_many_values_are_left_to_pyarrow_and_all_where_pandas_is_loaded(
     monkeypatch.setattr(arrays, "_from_few", pytest.fail)
     values = list(range(1 if loaded else arrays.FEW + 1))
     assert arrow_array(values, pa.int64()).to_pylist() == values
+
+
+def test_what_cannot_be_imported_ahead_is_left_to_who_needs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_name: str) -> None:
+        raise ImportError("no pyarrow here")
+
+    monkeypatch.delitem(sys.modules, "pyarrow")
+    monkeypatch.setattr(arrays, "import_module", refuse)
+    arrays.import_ahead.cache_clear()
+    arrays.import_ahead()
+    for thread in threading.enumerate():
+        if thread.name == "foregsyte-imports":
+            thread.join()
+    assert capsys.readouterr().err == ""

@@ -61,6 +61,11 @@ def test_a_bar_that_asks_for_something_else_besides_can_miss_by_that() -> None:
     assert row.verdict == "MISS"
 
 
+def test_a_row_without_a_bar_is_neither_kept_nor_missed() -> None:
+    assert Row("one", "work", "floor", 1.0, 9.0).verdict == "no bar"
+    assert Row("one", "work", "floor", 1.0, 9.0, Bar(unit="MB")).verdict == "no bar"
+
+
 def test_a_line_says_verdict_figure_floor_cost_of_one_ratio_and_bar() -> None:
     row = Row("one", "register 10 files", "a walk", 1.0, 1.4, Bar(times=1.5), count=1_000_000)
     assert line(row.as_json()) == (

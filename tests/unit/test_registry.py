@@ -67,7 +67,6 @@ def test_id_that_can_name_a_table_is_taken(pipeline_id: str) -> None:
         "results.a",
         None,
         5,
-        count_lines,
     ],
     ids=lambda value: f"{value!r:.20}",
 )
@@ -78,6 +77,11 @@ def test_id_that_cannot_name_a_table_is_refused(pipeline_id: Any) -> None:
         f"pipeline_id={pipeline_id!r} cannot name a table; expected a small letter, then up to 62 small "
         "letters, digits and underscores, such as 'yolo_ocr'"
     )
+
+
+def test_pipeline_without_parentheses_is_refused_with_what_to_write() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"write @pipeline\('count_lines'\)"):
+        pipeline(count_lines)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("target", [None, "count_lines", 5])

@@ -538,7 +538,7 @@ BAD: dict[str, tuple[Any, str]] = {
         [{"Score": 1, "score": 2}],
         "the columns 'Score' and 'score' differ only by case, which DuckDB does not tell apart; rename one",
     ),
-    "number for a name": ([{1: 2}], "a column is named 1; expected printable text"),
+    "number for a name": ([{1: 2}], "a column is named 1; expected printable text, such as"),
     "no name": ([{"": 2}], "a column is named ''; expected printable text"),
     "line break": ([{"a\nb": 2}], "a column is named 'a\\nb'; expected printable text"),
     "frame with job_id": (pd.DataFrame({"job_id": [1]}), "a column is named 'job_id'"),
@@ -546,7 +546,10 @@ BAD: dict[str, tuple[Any, str]] = {
         pd.DataFrame([[1, 2]], columns=["a", "A"]),
         "the columns 'a' and 'A' differ only",
     ),
-    "frame by number": (pd.DataFrame([[1]]), "a column is named 0; expected printable text"),
+    "frame by number": (
+        pd.DataFrame([[1]]),
+        "a column is named 0; expected printable text, such as df.columns.map(str) gives",
+    ),
     "frame with a name twice": (
         pd.DataFrame([[1, 2]], columns=["a", "a"]),
         "two columns are named 'a'; rename one",

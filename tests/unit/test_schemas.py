@@ -228,7 +228,7 @@ def test_only_the_jobs_that_misfit_fail(store: Store) -> None:
         12: (
             "the columns 'x' and 'X' differ only by case, which DuckDB does not tell apart; rename one"
         ),
-        13: "a column is named 5; expected printable text",
+        13: "a column is named 5; expected printable text, such as df.columns.map(str) gives",
     }
     assert store.values() == [1, 4, None, 5, 7]
     assert store.values("y") == ["a", "d", None, "e", None]

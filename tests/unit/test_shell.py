@@ -466,6 +466,9 @@ def test_help_of_a_command_has_an_example_that_is_understood(name: str, shell: S
             "no option '--jsn'. Did you mean '--json', the only one?",
             id="option",
         ),
+        pytest.param(
+            ["--json", "status", "."], "--json goes after the command: status --json", id="order"
+        ),
         pytest.param(["status", "a", "b"], "there is no place for 'b'", id="too many"),
         pytest.param(["export", "."], "required: --pipeline, --to", id="too few"),
         pytest.param([], "a command is missing.", id="none"),

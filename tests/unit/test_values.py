@@ -221,7 +221,8 @@ def test_kind_of_a_column(values: list[Any], kind: str | None) -> None:
     ("values", "conflict"),
     [
         ([1, None, "a", "b"], (2, "int", "text")),
-        ([{}, 1], (1, "json", "int")),
+        ([{}, 1], None),
+        ([{}, "a", 1], None),
         ([1, {}], (1, "int", "json")),
         ([1, 0.5, "a"], (2, "float", "text")),
         ([2**60, 0.5], (1, "int", "float")),
