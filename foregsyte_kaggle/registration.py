@@ -109,7 +109,7 @@ def register_jobs(
         A pipeline that is registered or built in.
     pattern
         Which files of a folder; ``**/*`` by default. Names that begin with a dot are left out, but for
-        those in a list of paths.
+        those in a list of paths. Symbolic links are followed, also out of the folder.
     unit
         ``"file"``, or ``"folder"``: one job for each folder that directly holds files that match.
     name
