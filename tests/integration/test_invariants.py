@@ -24,7 +24,7 @@ from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.registry import registered
 from tests.conftest import copy_files
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 NAMES = [f"{number}.txt" for number in range(6)]
 PLANS = (
