@@ -30,7 +30,10 @@ def page_to_text(page: JobPage) -> str:
 
 
 def _cells(row: JobRow) -> tuple[str, ...]:
-    error = ": ".join(filter(None, (row.error_type, cut(row.error_message or "", ERROR_WIDTH))))
+    # Many messages begin with the name of the input, which stands in the row already.
+    name = row.input_path.rpartition("/")[2]
+    message = (row.error_message or "").removeprefix(f"{name}: ")
+    error = ": ".join(filter(None, (row.error_type, cut(message, ERROR_WIDTH))))
     return (
         row.status.value + (", older code" if row.outdated else ""),
         _end_of(visible(row.input_path), PATH_WIDTH),

@@ -311,6 +311,14 @@ def test_text_cuts_long_paths_at_their_beginning_and_errors_at_their_end() -> No
     assert len(line) < 160
 
 
+def test_text_does_not_repeat_the_name_of_the_input_before_its_error() -> None:
+    row = row_with(
+        input_path="a/clip.mp4", error_type="Odd", error_message="clip.mp4: not a readable video"
+    )
+    *_, line = page_to_text(page_of(row)).splitlines()
+    assert line.endswith("Odd: not a readable video")
+
+
 def test_text_shows_control_characters() -> None:
     text = page_to_text(page_of(row_with(input_path="\x1b[2J\u202e.mp4", error_message="\x07!")))
     assert r"\x1b[2J\u202e.mp4" in text
