@@ -40,9 +40,9 @@ def chromium() -> str:
     return path or miss(f"no browser, none of {', '.join(NAMES)}: install Debian's chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Any]:
-    """Give a headless Chromium."""
+    """Give a headless Chromium; while Playwright is there, its event loop runs in the thread of all tests."""
     if importlib.util.find_spec("playwright") is None:
         miss("no playwright: install the extra 'browser'")
     from playwright.sync_api import sync_playwright

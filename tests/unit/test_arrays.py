@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foregsyte_kaggle import arrays
@@ -41,6 +41,9 @@ def columns(draw: st.DrawFn) -> tuple[list[Any], pa.DataType]:
     return draw(st.lists(st.none() | OF_TYPES[arrow_type], max_size=20)), arrow_type
 
 
+@settings(
+    suppress_health_check=[HealthCheck.too_slow]
+)  # the first text takes seconds on a busy machine
 @given(columns())
 def test_few_values_become_what_pyarrow_makes_of_them(
     column: tuple[list[Any], pa.DataType],

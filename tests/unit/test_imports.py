@@ -75,24 +75,25 @@ def test_bootstrap_of_a_ledger_at_head_loads_no_widgets_and_no_alembic(tmp_path:
     assert not {"alembic", "ipywidgets", "IPython"} & loaded_by(bootstrap)
 
 
-@pytest.mark.parametrize("schema", ["None", "{'number': 'BIGINT', 'text': 'VARCHAR'}"])
-def test_first_run_after_bootstrap_loads_no_pandas(
-    tmp_path: Path, persisted: Persisted, schema: str
-) -> None:
+def test_first_run_after_bootstrap_loads_no_pandas(tmp_path: Path, persisted: Persisted) -> None:
     opened = (
         "import foregsyte_kaggle as fk\n"
-        f"@fk.pipeline('p', schema={schema})\n"
         "def look(name): return {'number': 7, 'text': name}\n"
+        "fk.pipeline('free')(look)\n"
+        "fk.pipeline('declared', schema={'number': 'BIGINT', 'text': 'VARCHAR'})(look)\n"
         f"fk.bootstrap({str(tmp_path)!r})\n"
     )
-    loaded_by(
-        f"{opened}import pandas; fk.register_jobs(pandas.DataFrame({{'id': ['a', 'b']}}), 'p', name='n')"
-    )
-    loaded = loaded_by(f"{opened}fk.run_jobs('p', executor='threads')")
+    register = "[fk.register_jobs(ids, one, name='ids') for one in ('free', 'declared')]"
+    loaded_by(f"{opened}import pandas; ids = pandas.DataFrame({{'id': ['a', 'b']}}); {register}")
+    if "pandas" in loaded_by(f"{opened}0"):
+        pytest.skip("this DuckDB imports pandas by itself, as 1.3 does")
+    loaded = loaded_by(f"{opened}fk.run_jobs(executor='threads')")
     assert "pandas" not in loaded
     assert "pyarrow" in loaded
-    stored = persisted(tmp_path / "data/foregsyte.duckdb", "SELECT number, text FROM results.p")
-    assert sorted(stored) == [(7, "a"), (7, "b")]
+    for pipeline_id in ("free", "declared"):
+        query = f"SELECT number, text FROM results.{pipeline_id}"
+        stored = persisted(tmp_path / "data/foregsyte.duckdb", query)
+        assert sorted(stored) == [(7, "a"), (7, "b")]
 
 
 @pytest.mark.usefixtures("memory_workspace")
