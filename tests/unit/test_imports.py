@@ -86,7 +86,7 @@ def test_first_run_after_bootstrap_loads_no_pandas(tmp_path: Path, persisted: Pe
     register = "[fk.register_jobs(ids, one, name='ids') for one in ('free', 'declared')]"
     loaded_by(f"{opened}import pandas; ids = pandas.DataFrame({{'id': ['a', 'b']}}); {register}")
     if "pandas" in loaded_by(f"{opened}0"):
-        pytest.skip("this DuckDB imports pandas by itself, as 1.3 does")
+        pytest.skip("this DuckDB imports pandas by itself, as those before 2.0 do")
     loaded = loaded_by(f"{opened}fk.run_jobs(executor='threads')")
     assert "pandas" not in loaded
     assert "pyarrow" in loaded
