@@ -456,6 +456,16 @@ def test_jobs_of_one_path_share_a_category_and_unused_ones_are_left_out() -> Non
     assert results_frame("p", limit=2).input_path.tolist() == ["b", "a"]
 
 
+def test_rows_that_belong_to_no_job_are_left_out(memory_workspace: Workspace) -> None:
+    pipeline("p")(lambda text: {"x": text})
+    register_jobs(pd.DataFrame({"id": ["a", "b"]}), "p", name="ids")
+    run_jobs("p", executor="inline", progress=False)
+    with memory_workspace.database.transaction() as connection:
+        connection.execute("INSERT INTO results.p (job_id, x) VALUES (uuid(), 'nobody')")
+    assert results_frame("p").x.tolist() == ["a", "b"]
+    assert results_frame("p", limit=3).x.tolist() == ["a", "b"]
+
+
 @pytest.mark.usefixtures("memory_workspace")
 def test_results_without_columns_have_a_row_for_each() -> None:
     pipeline("p")(lambda text, **_params: [{}, {}] if text.startswith("good") else None)

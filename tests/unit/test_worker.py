@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import threading
 from collections import OrderedDict, UserDict
@@ -34,6 +35,7 @@ from foregsyte_kaggle.worker import (
     run_tasks,
     telling,
 )
+from foregsyte_kaggle.worker.output import read_tail
 
 pytestmark = pytest.mark.unit
 
@@ -490,6 +492,13 @@ def test_long_output_is_not_cut_within_a_character() -> None:
     output = str(run_one(lambda path: print("試" * OUTPUT_BYTES)).output)
     assert set(output) == {"試", "\n"}
     assert OUTPUT_BYTES - 3 <= len(output.encode()) <= OUTPUT_BYTES
+
+
+def test_output_that_is_no_text_takes_no_more_room(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "printed", os.O_CREAT | os.O_RDWR)
+    os.write(descriptor, b"\xff" * OUTPUT_BYTES)
+    assert read_tail(descriptor) == "\\xff" * (OUTPUT_BYTES // 4)
+    os.close(descriptor)
 
 
 def test_odd_output_is_kept_as_valid_text() -> None:
