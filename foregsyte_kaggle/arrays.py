@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["arrow_array", "import_ahead"]
+__all__ = ["FEW", "arrow_array", "import_ahead"]
 
-#: So many take less than 1 ms here, more than pyarrow takes, but it would import pandas for 0.3 s.
+#: So many take less than 1 ms here, more than pyarrow takes, but it would import pandas for 0.3 s (as
+#: ``pyarrow.scalar`` does too).
 FEW = 1_000
 
 #: What stands in the place of a missing value of each plain type.

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -23,6 +23,7 @@ __all__ = [
     "canonical_json",
     "canonical_params",
     "decode_path",
+    "decode_paths",
     "encode_path",
     "encode_paths",
     "identity_prefix",
@@ -136,6 +137,13 @@ def decode_path(stored: str) -> str:
     if stored.startswith(ENCODED):
         return os.fsdecode(unquote_to_bytes(stored.removeprefix(ENCODED)))
     return stored
+
+
+def decode_paths(stored: Sequence[str]) -> Sequence[str]:
+    """Return the paths that ``encode_paths`` stored; the argument itself where none was odd."""
+    if ENCODED not in "\0".join(stored):
+        return stored
+    return [decode_path(path) for path in stored]
 
 
 def _check_json(value: Any, where: str) -> None:

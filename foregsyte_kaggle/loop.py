@@ -9,7 +9,7 @@ import operator
 import queue
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -32,10 +32,11 @@ from foregsyte_kaggle.executors import (
     Progress,
     Started,
 )
-from foregsyte_kaggle.identity import decode_path
+from foregsyte_kaggle.identity import decode_paths
 from foregsyte_kaggle.quantities import describe_seconds
-from foregsyte_kaggle.recording import Ended, record_group
+from foregsyte_kaggle.recording import record_group
 from foregsyte_kaggle.runs import Load
+from foregsyte_kaggle.tries import Ended
 from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, Task, clean
 
 if TYPE_CHECKING:
@@ -354,19 +355,22 @@ class Loop:
         return True
 
     def _tasks(self, claimed: Claimed) -> list[Task]:
+        positions, job_ids, sources, stored, params, attempts = zip(*claimed.jobs, strict=True)
         folders: dict[str | None, str | None] = {}
-        for source in {job.source for job in claimed.jobs}:
+        for source in set(sources):
             root = self._roots[source]
             folders[source] = None if root is None else f"{str(root).rstrip('/')}/"
-        tasks = []
-        for position, job_id, source, input_path, params, attempts in claimed.jobs:
-            folder, path = folders[source], decode_path(input_path)
-            if source is None and "://" in path:  # made by hand, as are absolute paths
-                folder = None
-            elif folder is not None and not path.startswith("/"):
-                path = folder + path  # as text: pathlib costs more than all the rest of a short job
-            tasks.append(Task(position, job_id, path, folder is not None, params, attempts))
-        return tasks
+        paths = decode_paths(stored)
+        are_files: Iterable[bool] = repeat(False)
+        if set(folders.values()) != {None}:
+            given = [
+                _given(path, source is None, folders[source])
+                for source, path in zip(sources, paths, strict=True)
+            ]
+            paths, are_files = zip(*given, strict=True)
+        found = zip(positions, job_ids, paths, are_files, params, attempts, strict=False)
+        # As Task(...) does it, in a third of the time.
+        return list(map(tuple.__new__, repeat(Task), found))
 
     def _workers_die(self) -> bool:
         """Whether workers die before they run a job, so that what is in flight must come back first.
@@ -557,6 +561,14 @@ class Loop:
         until = time.monotonic() + grace
         while self._in_flight and (left := until - time.monotonic()) > 0:
             self._gather(min(left, TICK_SECONDS))
+
+
+def _given(path: str, by_hand: bool, folder: str | None) -> tuple[str, bool]:
+    """Return what a pipeline gets of an input, and whether it is a file."""
+    if folder is None or (by_hand and "://" in path):
+        return path, False
+    # As text: pathlib costs more than all the rest of a short job. Absolute paths were made by hand.
+    return path if path.startswith("/") else folder + path, True
 
 
 _kind_of = operator.attrgetter("outcome")

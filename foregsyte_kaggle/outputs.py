@@ -11,7 +11,7 @@ from foregsyte_kaggle.worker import PARTIAL_FOLDER, remove_output
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from foregsyte_kaggle.recording import Ended
+    from foregsyte_kaggle.tries import Ended
 
 __all__ = ["find_unclaimed", "remove_files", "remove_partial"]
 

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger, notices, results
-from foregsyte_kaggle.arrays import arrow_array
 from foregsyte_kaggle.errors import LedgerError, ResultError, RunError
 from foregsyte_kaggle.outputs import find_unclaimed, remove_files
 from foregsyte_kaggle.results import SchemaReader
-from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, Outcome, clean, describe
+from foregsyte_kaggle.tries import Ended, Tries
+from foregsyte_kaggle.worker import MESSAGE_CHARACTERS, clean, describe
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from foregsyte_kaggle.database import Database
     from foregsyte_kaggle.results import Schema
 
-__all__ = ["Ended", "record_group"]
-
-
-class Ended(NamedTuple):
-    """A try that ended, with what the run knows of its job."""
-
-    pipeline_id: str
-    job_id: str
-    attempt: int
-    """Of the whole life of the job; 1 for the first."""
-    final: bool
-    """False where the run tries the job again."""
-    outcome: Outcome
-    path: str = ""
-    """Of its input, as the pipeline got it."""
+__all__ = ["record_group"]
 
 
 def record_group(
@@ -95,12 +78,8 @@ def _write(
     batches: dict[str, list[results.ResultBatch]] = {}
     rows: dict[str, int] = {}
     errors: dict[str, ResultError] = {}
-    for pipeline_id in dict.fromkeys(ended.pipeline_id for ended in group):
-        returned = [
-            (ended.job_id, ended.outcome.result)
-            for ended in group
-            if ended.pipeline_id == pipeline_id and ended.outcome.outcome == "completed"
-        ]
+    tries = Tries.of(group)
+    for pipeline_id, returned in tries.returned().items():
         schema = schemas.get(pipeline_id)
         reader = None if schema is None else SchemaReader(schema)
         made, counted, failed = results.gather(returned, reader)
@@ -114,21 +93,21 @@ def _write(
             _failed(ended, errors[ended.job_id]) if ended.job_id in errors else ended
             for ended in group
         ]
+        tries = Tries.of(group)
     with database.transaction() as connection:
-        written = ledger.record(
-            connection, run_id, _arrow(group, rows), [ended.outcome.position for ended in group]
-        )
+        written = ledger.record(connection, run_id, tries.table(rows), tries.positions)
         if written != len(group):
             raise RunError(
                 f"somebody else changed {notices.counted(len(group) - written, 'job')} of run {run_id} meanwhile; "
                 "nothing of this group was written"
             )
         # At the first try there are none: claims begin with ledger.remove_leftovers.
-        again = [ended for ended in group if ended.attempt > 1]
+        is_first = max(tries.attempts) == 1
+        again = [] if is_first else [ended for ended in group if ended.attempt > 1]
         for pipeline_id, made in batches.items():
             replaced = [ended.job_id for ended in again if ended.pipeline_id == pipeline_id]
             results.write(connection, pipeline_id, made, replaced)
-        unclaimed = find_unclaimed(connection, group)
+        unclaimed = find_unclaimed(connection, group) if again or any(tries.output_paths) else []
     # Not before the commit: until then, a job may be recorded as completed with one of them.
     if unclaimed and database.path is not None:
         remove_files(database.path.parent / "outputs", unclaimed)
@@ -172,50 +151,3 @@ def _failed(ended: Ended, error: Exception) -> Ended:
         ),
     )
     return ended._replace(outcome=outcome, final=True)
-
-
-def _arrow(group: list[Ended], rows: dict[str, int]) -> pa.Table:
-    import pyarrow as pa
-
-    _, job_ids, attempts, finals, outcomes, _ = zip(*group, strict=True)
-    (
-        positions,
-        kinds,
-        started,
-        durations,
-        _results,
-        error_types,
-        messages,
-        tracebacks,
-        outputs,
-        paths,
-        workers,
-    ) = zip(*outcomes, strict=True)
-
-    def texts(values: Sequence[Any]) -> pa.Array:
-        return arrow_array(values, pa.string())
-
-    return pa.table(
-        {
-            "position": arrow_array(positions, pa.int64()),
-            "attempt": arrow_array(attempts, pa.int32()),
-            "final": arrow_array(finals, pa.bool_()),
-            "outcome": texts(kinds),
-            "started": arrow_array(started, pa.float64()),
-            "duration_seconds": arrow_array(durations, pa.float64()),
-            "error_type": texts(error_types),
-            "error_message": texts(messages),
-            "traceback": texts(tracebacks),
-            "output": texts(outputs),
-            "output_paths": texts(
-                [
-                    json.dumps([f"data/outputs/{path}" for path in some])
-                    if some and kind == "completed"
-                    else None
-                    for some, kind in zip(paths, kinds, strict=True)
-                ]
-            ),
-            "result_rows": arrow_array([rows.get(job_id) for job_id in job_ids], pa.int64()),
-            "worker": texts(workers),
-        }
-    )

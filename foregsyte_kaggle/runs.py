@@ -15,7 +15,7 @@ from foregsyte_kaggle.pace import Pace
 if TYPE_CHECKING:
     from foregsyte_kaggle.deadlines import Deadline
     from foregsyte_kaggle.disk import DiskWatch
-    from foregsyte_kaggle.recording import Ended
+    from foregsyte_kaggle.tries import Ended
     from foregsyte_kaggle.workspace import Workspace
 
 __all__ = ["Failure", "Load", "Run"]

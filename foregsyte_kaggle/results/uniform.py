@@ -35,9 +35,14 @@ def uniform_rows(results: Sequence[tuple[str, Any]]) -> UniformRows | None:
     if set(map(type, lists)) != {list}:
         return None
     rows = list(chain.from_iterable(lists))
-    if set(map(type, rows)) != {dict} or len(names := set(map(tuple, rows))) != 1:
+    if set(map(type, rows)) != {dict}:
         return None
-    values = [list(column) for column in zip(*map(dict.values, rows), strict=True)]
+    names = list(rows[0])
+    # As each row has a name once at most, all have the first one's, in its order, only where this holds.
+    if not names or list(chain.from_iterable(rows)) != names * len(rows):
+        return None
+    flat = list(chain.from_iterable(map(dict.values, rows)))
+    values = [flat[place :: len(names)] for place in range(len(names))]
     if not all(map(_is_plain, values)):
         return None
     counts = list(map(len, lists))
@@ -48,7 +53,7 @@ def uniform_rows(results: Sequence[tuple[str, Any]]) -> UniformRows | None:
     return UniformRows(
         owners,
         dict(zip(ids, counts, strict=True)),
-        dict(zip(names.pop(), values, strict=True)),
+        dict(zip(names, values, strict=True)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -45,41 +46,38 @@ def run_tasks(
     if work.is_batch:
         _run_batch(caller, work, tail, worker, teller, interrupts, on_single)
         return
-    until = None if time_box is None else time.monotonic() + time_box
+    until = math.inf if time_box is None else time.perf_counter() + time_box
     outcomes = work.outcomes
-    while until is None or not outcomes or time.monotonic() < until:
-        task = work.take()
-        if task is None:
-            return
+    while (task := work.take()) is not None:
         tail.begin()
         started_at, begun = time.time(), time.perf_counter()
         try:
             result, paths = caller.call(task, teller)
         except BaseException as error:
-            seconds = time.perf_counter() - begun
+            ended = time.perf_counter()
             output = tail.end()
             if isinstance(error, interrupts):
                 raise
-            failed = failed_outcome(task.position, started_at, seconds, error, worker)
+            failed = failed_outcome(task.position, started_at, ended - begun, error, worker)
             outcomes.append(failed._replace(output=output))
         else:
-            seconds = time.perf_counter() - begun
-            outcomes.append(
-                Outcome(
-                    task.position,
-                    "completed",
-                    started_at,
-                    seconds,
-                    result,
-                    None,
-                    None,
-                    None,
-                    tail.end(),
-                    paths,
-                    worker,
-                )
+            ended = time.perf_counter()
+            outcome = (
+                task.position,
+                "completed",
+                started_at,
+                ended - begun,
+                result,
+                None,
+                None,
+                None,
+                tail.end(),
+                paths,
+                worker,
             )
-        if tail.broken:
+            # As Outcome(...) does it, in half the time.
+            outcomes.append(tuple.__new__(Outcome, outcome))
+        if tail.broken or ended >= until:
             return
 
 

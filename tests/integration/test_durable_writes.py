@@ -16,9 +16,10 @@ import pytest
 
 from foregsyte_kaggle import ledger
 from foregsyte_kaggle.ledger import Selection
-from foregsyte_kaggle.recording import Ended, record_group
+from foregsyte_kaggle.recording import record_group
 from foregsyte_kaggle.registration import register_jobs
 from foregsyte_kaggle.registry import pipeline
+from foregsyte_kaggle.tries import Ended
 from foregsyte_kaggle.worker import Outcome
 from foregsyte_kaggle.workspace import Workspace
 

@@ -21,8 +21,9 @@ from foregsyte_kaggle.errors import InvalidArgumentError, RunError
 from foregsyte_kaggle.filters import JobFilter
 from foregsyte_kaggle.ledger import ClaimedJob, Selection, retry_jobs
 from foregsyte_kaggle.models import ALLOWED_MOVES, Job, JobStatus
-from foregsyte_kaggle.recording import Ended, record_group
+from foregsyte_kaggle.recording import record_group
 from foregsyte_kaggle.surroundings import cpu_count
+from foregsyte_kaggle.tries import Ended
 from foregsyte_kaggle.worker import Outcome
 from foregsyte_kaggle.workspace import Workspace
 

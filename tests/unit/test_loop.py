@@ -22,7 +22,7 @@ from foregsyte_kaggle.errors import LedgerError, PipelineError, RunError
 from foregsyte_kaggle.executors import Chunk, Done, Event, Events, Lost, Part, Progress, Started
 from foregsyte_kaggle.ledger import Selection
 from foregsyte_kaggle.loop import Loop, Policy
-from foregsyte_kaggle.recording import Ended
+from foregsyte_kaggle.tries import Ended
 from foregsyte_kaggle.worker import Outcome, Task
 from foregsyte_kaggle.workspace import Workspace
 

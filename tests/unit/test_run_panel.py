@@ -19,8 +19,8 @@ from foregsyte_kaggle.disk import DiskWatch
 from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, RunError, WorkspaceError
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.pace import Pace
-from foregsyte_kaggle.recording import Ended
 from foregsyte_kaggle.runs import Load, Run
+from foregsyte_kaggle.tries import Ended
 from foregsyte_kaggle.widgets import cell_watch, panel, run_state
 from foregsyte_kaggle.widgets.cell_watch import CellWatch
 from foregsyte_kaggle.widgets.panel_controls import PanelControls
