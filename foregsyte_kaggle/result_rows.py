@@ -66,12 +66,11 @@ def results_frame(
     check_limit(limit)
     with chosen.database.reading() as cursor:
         rows = find_rows(cursor, chosen.database, pipeline_id)
-        # Ids and paths once for each job, for them all to be looked up: as text in every row they would take
-        # longer than all the rest.
+        # Ids and paths once for each job, since as text in every row they would take longer than all the rest.
         query = f"SELECT rowid, hash(job_id), hash(input_path), job_id, input_path FROM {rows.jobs}"
         jobs = to_arrow(cursor, query, rows.parameters)
-        # Where all rows are wanted as they are stored, joining them with the jobs would take longer than
-        # reading them. A row of another job has the hash of one of these once in 10^13 times.
+        # Rows as they are stored need no join with their jobs, which would take longer than reading them. Of
+        # a million jobs, none has the hash of a row's of another job but once in 10^13 times.
         key, source, parameters = "hash(found.job_id)", f" FROM {rows.table} AS found", None
         known = pd.Index(jobs.column(1).to_numpy())
         if rows.is_sorted or limit is not None or not known.is_unique:
@@ -81,9 +80,10 @@ def results_frame(
         most = "" if limit is None else f" LIMIT {limit}"
         found = to_arrow(cursor, f"SELECT {listed}{source}{most}", parameters)
     places, lengths = _find_runs(found.column(0).to_numpy(), known)
-    if (places < 0).any():
-        found = found.filter(np.repeat(places >= 0, lengths))
-        lengths, places = lengths[places >= 0], places[places >= 0]
+    is_known = places >= 0
+    if not is_known.all():
+        found = found.filter(np.repeat(is_known, lengths))
+        places, lengths = places[is_known], lengths[is_known]
     frame = to_dataframe(found.select(range(1, found.num_columns)))
     for place, (name, column) in enumerate(_of_jobs(jobs, places, lengths).items()):
         if place == 0 or rows.has_path:
@@ -112,7 +112,7 @@ class ResultRows:
     def source(self) -> str:
         """Return FROM, with the rows as ``found`` and ``jobs``, and ORDER BY where they are sorted."""
         order = " ORDER BY jobs.position, found.rowid" if self.is_sorted else ""
-        jobs = f"SELECT job_id, position, input_path, rowid::INTEGER AS number FROM {self.jobs}"
+        jobs = f"SELECT job_id, position, input_path, rowid AS number FROM {self.jobs}"
         return f" FROM {self.table} AS found JOIN ({jobs}) AS jobs USING (job_id){order}"
 
 
@@ -147,13 +147,17 @@ def _declared_columns(cursor: DuckDBPyConnection, pipeline_id: str) -> dict[str,
 
 
 def _find_runs(keys: Vector, known: pd.Index[Any]) -> tuple[Vector, Vector]:
-    """Return the place among those known of each run of equal keys, -1 for none, and how long it is."""
+    """Return for each run of equal keys its place among those known, -1 for none, and how long it is.
+
+    A job's rows lie together, so there are fewer of them to look up than rows.
+    """
     import numpy as np
+    import pandas as pd
 
     is_first = np.ones(len(keys), dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
     firsts = np.flatnonzero(is_first)
-    return known.get_indexer(keys[firsts]), np.diff(firsts, append=len(keys))
+    return known.get_indexer(pd.Index(keys[firsts])), np.diff(firsts, append=len(keys))
 
 
 def _of_jobs(jobs: pa.Table, places: Vector, lengths: Vector) -> dict[str, pd.Series[Any]]:
