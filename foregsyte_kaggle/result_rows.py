@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ __all__ = ["ResultRows", "find_rows", "results_frame"]
 
 #: More rows than this come as they are stored, since sorting them takes longer than reading them.
 MOST_SORTED_ROWS = 1_000_000
+
+#: With fewer rows than this for each job, DuckDB joins them with the jobs sooner than each job is looked up.
+ROWS_OF_A_JOB = 5
 
 
 def results_frame(
@@ -72,14 +76,16 @@ def results_frame(
         # Rows as they are stored need no join with their jobs, which would take longer than reading them. Of
         # a million jobs, none has the hash of a row's of another job but once in 10^13 times.
         key, source, parameters = "hash(found.job_id)", f" FROM {rows.table} AS found", None
-        known = pd.Index(jobs.column(1).to_numpy())
-        if rows.is_sorted or limit is not None or not known.is_unique:
+        hashes = pd.Index(jobs.column(1).to_numpy())
+        find: Callable[[Any], Vector] = hashes.get_indexer
+        are_few = rows.is_sorted or rows.number < ROWS_OF_A_JOB * len(jobs)
+        if are_few or limit is not None or not hashes.is_unique:
             key, source, parameters = "jobs.number", rows.source(), rows.parameters
-            known = pd.Index(jobs.column(0).to_numpy())
+            find = _place_of(jobs.column(0).to_numpy()).take
         listed = ", ".join([key, *(f"found.{quote(name)}" for name in rows.columns)])
         most = "" if limit is None else f" LIMIT {limit}"
         found = to_arrow(cursor, f"SELECT {listed}{source}{most}", parameters)
-    places, lengths = _find_runs(found.column(0).to_numpy(), known)
+    places, lengths = _find_runs(found.column(0).to_numpy(), find)
     is_known = places >= 0
     if not is_known.all():
         found = found.filter(np.repeat(is_known, lengths))
@@ -101,6 +107,8 @@ class ResultRows:
     """The completed jobs."""
     table: str
     """All rows of the pipeline, also of jobs that are not completed any more."""
+    number: int
+    """How many those are."""
     is_sorted: bool
     parameters: dict[str, str]
 
@@ -121,20 +129,20 @@ def find_rows(cursor: DuckDBPyConnection, database: Database, pipeline_id: str) 
     if not isinstance(pipeline_id, str):
         check_pipeline(database, pipeline_id)
         find_pipeline(pipeline_id)  # refuses None, which stands for all elsewhere
-    columns, is_sorted = result_columns(cursor, pipeline_id), False
+    columns = result_columns(cursor, pipeline_id)
     table = table_name(pipeline_id)
     if not columns:
         check_pipeline(database, pipeline_id)
         columns = _declared_columns(cursor, pipeline_id)
         declared = (f", NULL::{kind} AS {quote(name)}" for name, kind in columns.items())
         table = f"(SELECT job_id, rowid{''.join(declared)} FROM jobs WHERE false)"
-    elif cursor.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0] <= MOST_SORTED_ROWS:
-        is_sorted = True
+    number = int(cursor.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
     return ResultRows(
         {name: kind for name, kind in columns.items() if name != JOB_COLUMN},
         "jobs WHERE status = 'completed' AND pipeline_id = $pipeline_id",
         table,
-        is_sorted,
+        number,
+        number <= MOST_SORTED_ROWS,
         {"pipeline_id": pipeline_id},
     )
 
@@ -146,18 +154,26 @@ def _declared_columns(cursor: DuckDBPyConnection, pipeline_id: str) -> dict[str,
     return {column.name: column.kind for column in resolve(cursor, pipeline_id, declared)}
 
 
-def _find_runs(keys: Vector, known: pd.Index[Any]) -> tuple[Vector, Vector]:
-    """Return for each run of equal keys its place among those known, -1 for none, and how long it is.
+def _place_of(numbers: Vector) -> Vector:
+    """Return the place of each number among these, by the number."""
+    import numpy as np
+
+    places = np.zeros(numbers.max(initial=-1) + 1, dtype=np.int32)
+    places[numbers] = np.arange(len(numbers), dtype=np.int32)
+    return places
+
+
+def _find_runs(keys: Vector, find: Callable[[Any], Vector]) -> tuple[Vector, Vector]:
+    """Return what is found for each run of equal keys, -1 for nothing, and how long the run is.
 
     A job's rows lie together, so there are fewer of them to look up than rows.
     """
     import numpy as np
-    import pandas as pd
 
     is_first = np.ones(len(keys), dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
     firsts = np.flatnonzero(is_first)
-    return known.get_indexer(pd.Index(keys[firsts])), np.diff(firsts, append=len(keys))
+    return find(keys[firsts]), np.diff(firsts, append=len(keys))
 
 
 def _of_jobs(jobs: pa.Table, places: Vector, lengths: Vector) -> dict[str, pd.Series[Any]]:

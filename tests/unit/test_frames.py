@@ -352,6 +352,7 @@ def test_summary_counts_each_pipeline() -> None:
 def either_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows, and the same as if they were too many to be sorted."""
     monkeypatch.setattr(result_rows, "MOST_SORTED_ROWS", request.param)
+    monkeypatch.setattr(result_rows, "ROWS_OF_A_JOB", 0)
 
 
 @pytest.mark.usefixtures("jobs", "either_order")
@@ -502,11 +503,19 @@ def test_rows_come_in_the_order_of_registering_however_they_are_stored() -> None
     assert found.input_path.tolist() == list("aaabbbccc")
 
 
-@pytest.mark.parametrize("hashes_differ", [True, False])
+@pytest.mark.parametrize(("rows_of_a_job", "hashes_differ"), [(3, True), (3, False), (4, True)])
 def test_many_rows_have_their_jobs_wherever_they_lie_also_where_ids_have_one_hash(
-    scattered: Workspace, monkeypatch: pytest.MonkeyPatch, hashes_differ: bool
+    scattered: Workspace, monkeypatch: pytest.MonkeyPatch, rows_of_a_job: int, hashes_differ: bool
 ) -> None:
+    asked, to_arrow = [], result_rows.to_arrow
+
+    def note(cursor: Any, query: str, *parameters: Any) -> Any:
+        asked.append(query)
+        return to_arrow(cursor, query, *parameters)
+
+    monkeypatch.setattr(result_rows, "to_arrow", note)
     monkeypatch.setattr(result_rows, "MOST_SORTED_ROWS", 0)
+    monkeypatch.setattr(result_rows, "ROWS_OF_A_JOB", rows_of_a_job)
     if not hashes_differ:
         with scattered.database.transaction() as connection:
             connection.execute("CREATE MACRO hash(_value) AS 7::UBIGINT")
@@ -515,6 +524,10 @@ def test_many_rows_have_their_jobs_wherever_they_lie_also_where_ids_have_one_has
     assert found.input_path.tolist() == list("cbcbcbaaa")
     path_of = dict(jobs_frame()[["job_id", "input_path"]].itertuples(index=False))
     assert [path_of[job_id] for job_id in found.job_id] == list("cbcbcbaaa")
+    is_joined = " JOIN " in asked[-1]
+    assert is_joined == (rows_of_a_job == 4 or not hashes_differ), (
+        "the sooner way, where it is exact"
+    )
 
 
 @pytest.mark.usefixtures("memory_workspace")
