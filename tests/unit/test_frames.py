@@ -497,7 +497,10 @@ def scattered(memory_workspace: Workspace) -> Workspace:
 
 
 @pytest.mark.usefixtures("scattered")
-def test_rows_come_in_the_order_of_registering_however_they_are_stored() -> None:
+def test_rows_come_in_the_order_of_registering_however_they_are_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(result_rows, "ROWS_OF_A_JOB", 0)
     found = results_frame("p")
     assert found.x.tolist() == ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"]
     assert found.input_path.tolist() == list("aaabbbccc")
