@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.registration import register_jobs as register_jobs
     from foregsyte_kaggle.registry import pipeline as pipeline
     from foregsyte_kaggle.registry import pipelines as pipelines
-    from foregsyte_kaggle.result_rows import export_results as export_results
+    from foregsyte_kaggle.result_files import export_results as export_results
     from foregsyte_kaggle.result_rows import results_frame as results_frame
     from foregsyte_kaggle.runner import Run as Run
     from foregsyte_kaggle.runner import run_jobs as run_jobs
@@ -85,7 +85,8 @@ _HOMES = {
     "plots": ("plot_durations", "plot_progress"),
     "registry": ("pipeline", "pipelines"),
     "registration": ("Registration", "register_jobs"),
-    "result_rows": ("export_results", "results_frame"),
+    "result_files": ("export_results",),
+    "result_rows": ("results_frame",),
     "runner": ("Run", "run_jobs"),
     "surroundings": ("Environment", "environment"),
     "transfer": ("Merged", "merge_ledgers", "snapshot"),

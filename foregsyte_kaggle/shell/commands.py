@@ -19,7 +19,7 @@ from foregsyte_kaggle.ledger import status_counts
 from foregsyte_kaggle.notices import counted
 from foregsyte_kaggle.opening import bootstrap, upgrade_ledger
 from foregsyte_kaggle.quantities import in_bytes
-from foregsyte_kaggle.result_rows import write_results
+from foregsyte_kaggle.result_files import write_results
 from foregsyte_kaggle.shell.arguments import PROGRAM, ExitCode
 from foregsyte_kaggle.shell.overview import describe, read_overview
 from foregsyte_kaggle.transfer import (

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import foregsyte_kaggle as fk
-from foregsyte_kaggle import result_rows
+from foregsyte_kaggle import result_files, result_rows
 from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError, PipelineError
 from foregsyte_kaggle.workspace import Workspace, active_workspace
 
@@ -155,7 +155,7 @@ def test_export_that_fails_leaves_the_older_file_and_nothing_beside_it(
 
     Path("out").mkdir()
     Path("out", "r.csv").write_text("older")
-    monkeypatch.setattr(result_rows.os, "replace", full)
+    monkeypatch.setattr(result_files.os, "replace", full)
     with pytest.raises(LedgerError, match=r"r\.csv cannot be written: No space left on device"):
         fk.export_results("p", "out/r.csv")
     assert os.listdir("out") == ["r.csv"]
@@ -236,7 +236,7 @@ def test_frame_and_file_of_many_rows_have_them_all_though_they_are_not_sorted(
 def test_export_that_is_refused_memory_while_it_keeps_little_is_written_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    copy, tried = result_rows._copy, []
+    copy, tried = result_files._copy, []
 
     def refused_once(*arguments: Any) -> int:
         threads = {thread.name for thread in threading.enumerate()}
@@ -246,7 +246,7 @@ def test_export_that_is_refused_memory_while_it_keeps_little_is_written_all_the_
         return copy(*arguments)
 
     monkeypatch.setattr(result_rows, "MOST_SORTED_ROWS", 5)
-    monkeypatch.setattr(result_rows, "_copy", refused_once)
+    monkeypatch.setattr(result_files, "_copy", refused_once)
     file = fk.export_results("p", "results.parquet")
     assert tried == [True, False]
     assert len(pd.read_parquet(file)) == 6

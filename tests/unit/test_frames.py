@@ -21,6 +21,7 @@ from foregsyte_kaggle import (
     jobs_frame,
     pipeline,
     register_jobs,
+    result_rows,
     results_frame,
     retry_jobs,
     run_jobs,
@@ -347,7 +348,14 @@ def test_summary_counts_each_pipeline() -> None:
 # Results
 
 
-@pytest.mark.usefixtures("jobs")
+@pytest.fixture(params=[1_000_000, 0], ids=["sorted", "as stored"])
+def either_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows, and the same as if they were too many to be sorted."""
+    monkeypatch.setattr(result_rows, "MOST_SORTED_ROWS", request.param)
+    monkeypatch.setattr(result_rows, "ROWS_OF_A_JOB", 0)
+
+
+@pytest.mark.usefixtures("jobs", "either_order")
 def test_results_are_rows_of_completed_jobs_with_their_input() -> None:
     frame = results_frame("score")
     assert frame.columns.tolist() == ["job_id", "input_path", "score", "label", "box", "n"]
@@ -361,7 +369,7 @@ def test_results_are_rows_of_completed_jobs_with_their_input() -> None:
     assert len(results_frame("score", limit=1)) == 1
 
 
-@pytest.mark.usefixtures("own_jobs")
+@pytest.mark.usefixtures("own_jobs", "either_order")
 def test_results_of_jobs_that_are_not_completed_any_more_are_hidden() -> None:
     first = jobs_frame(status="completed").job_id[0]
     retry_jobs("score", status="completed", job_ids=[first])
@@ -441,7 +449,7 @@ def test_types_of_results_come_back(memory_workspace: Workspace) -> None:
     assert types(results_frame("typed"))["lasted"] == "timedelta64[us]"
 
 
-@pytest.mark.usefixtures("memory_workspace")
+@pytest.mark.usefixtures("memory_workspace", "either_order")
 def test_jobs_of_one_path_share_a_category_and_unused_ones_are_left_out() -> None:
     pipeline("p")(lambda text, x: [{"x": x}] * x)
     frame = pd.DataFrame({"id": ["b", "a", "b", "none"], "x": [1, 2, 3, 0]})
@@ -456,14 +464,73 @@ def test_jobs_of_one_path_share_a_category_and_unused_ones_are_left_out() -> Non
     assert results_frame("p", limit=2).input_path.tolist() == ["b", "a"]
 
 
+@pytest.mark.usefixtures("either_order")
 def test_rows_that_belong_to_no_job_are_left_out(memory_workspace: Workspace) -> None:
     pipeline("p")(lambda text: {"x": text})
     register_jobs(pd.DataFrame({"id": ["a", "b"]}), "p", name="ids")
     run_jobs("p", executor="inline", progress=False)
     with memory_workspace.database.transaction() as connection:
-        connection.execute("INSERT INTO results.p (job_id, x) VALUES (uuid(), 'nobody')")
+        connection.execute("CREATE TEMP TABLE made AS SELECT * FROM results.p ORDER BY x")
+        connection.execute("DELETE FROM results.p")
+        connection.execute(
+            "INSERT INTO results.p (job_id, x) VALUES (uuid(), 'nobody'), (uuid(), 'nobody')"
+        )
+        connection.execute("INSERT INTO results.p SELECT * FROM made")
     assert results_frame("p").x.tolist() == ["a", "b"]
+    assert results_frame("p").input_path.tolist() == ["a", "b"]
     assert results_frame("p", limit=3).x.tolist() == ["a", "b"]
+    assert results_frame("p", limit=1).x.tolist() == ["a"]
+
+
+@pytest.fixture
+def scattered(memory_workspace: Workspace) -> Workspace:
+    """Three rows of each of three jobs, stored as c0, b0, c1, b1, c2, b2, a0, a1, a2."""
+    pipeline("p")(lambda text: [{"x": text + str(number)} for number in range(3)])
+    register_jobs(pd.DataFrame({"id": ["a", "b", "c"]}), "p", name="ids")
+    run_jobs("p", executor="inline", progress=False)
+    order = "left(x, 1) = 'a', right(x, 1), x DESC"
+    with memory_workspace.database.transaction() as connection:
+        connection.execute(f"CREATE TEMP TABLE made AS SELECT * FROM results.p ORDER BY {order}")
+        connection.execute("DELETE FROM results.p")
+        connection.execute("INSERT INTO results.p SELECT * FROM made")
+    return memory_workspace
+
+
+@pytest.mark.usefixtures("scattered")
+def test_rows_come_in_the_order_of_registering_however_they_are_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(result_rows, "ROWS_OF_A_JOB", 0)
+    found = results_frame("p")
+    assert found.x.tolist() == ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"]
+    assert found.input_path.tolist() == list("aaabbbccc")
+
+
+@pytest.mark.parametrize(("rows_of_a_job", "hashes_differ"), [(3, True), (3, False), (4, True)])
+def test_many_rows_have_their_jobs_wherever_they_lie_also_where_ids_have_one_hash(
+    scattered: Workspace, monkeypatch: pytest.MonkeyPatch, rows_of_a_job: int, hashes_differ: bool
+) -> None:
+    asked, to_arrow = [], result_rows.to_arrow
+
+    def note(cursor: Any, query: str, *parameters: Any) -> Any:
+        asked.append(query)
+        return to_arrow(cursor, query, *parameters)
+
+    monkeypatch.setattr(result_rows, "to_arrow", note)
+    monkeypatch.setattr(result_rows, "MOST_SORTED_ROWS", 0)
+    monkeypatch.setattr(result_rows, "ROWS_OF_A_JOB", rows_of_a_job)
+    if not hashes_differ:
+        with scattered.database.transaction() as connection:
+            connection.execute("CREATE MACRO hash(_value) AS 7::UBIGINT")
+    found = results_frame("p")
+    assert found.x.tolist() == ["c0", "b0", "c1", "b1", "c2", "b2", "a0", "a1", "a2"]
+    assert found.input_path.tolist() == list("cbcbcbaaa")
+    path_of = dict(jobs_frame()[["job_id", "input_path"]].itertuples(index=False))
+    assert [path_of[job_id] for job_id in found.job_id] == list("cbcbcbaaa")
+    is_joined = " JOIN " in asked[-1]
+    assert is_joined == (rows_of_a_job == 4 or not hashes_differ), (
+        "the sooner way, where it is exact"
+    )
 
 
 @pytest.mark.usefixtures("memory_workspace")
