@@ -153,21 +153,26 @@ def fetch_part(
     skipped = min(part.offset, behind)
     rows: list[tuple[Any, ...]] = []
     pays = part.jobs > SORTED_JOBS and skipped > HEAPED_JOBS
+    # Few jobs that lie together are read at once; of others, columns are read only once it is known which they are.
+    lie_together = order.key == KEYS["registered"] and (pays or skipped <= HEAPED_JOBS)
     for spread in SPREADS if pays else SPREADS[-1:]:
         low, high = _guess(cursor, read, part, skipped, size, spread)
         ahead = _count_before(cursor, read, part, low)
         if ahead > skipped:
             continue
         conditions, bounds = _between(read, low, high)
+        chosen = (
+            f"FROM jobs WHERE {part.where}{conditions}"
+            f" ORDER BY {read.clause()} LIMIT {size} OFFSET {skipped - ahead}"
+        )
+        if not lie_together:
+            chosen = f"FROM jobs WHERE rowid IN (SELECT rowid {chosen}) ORDER BY {read.clause()}"
         rows = cursor.execute(
-            f"SELECT {', '.join(columns)} FROM jobs WHERE rowid IN (SELECT rowid FROM jobs"
-            f" WHERE {part.where}{conditions} ORDER BY {read.clause()}"
-            f" LIMIT {size} OFFSET {skipped - ahead}) ORDER BY {order.clause()}",
-            part.parameters | column_values | bounds,
+            f"SELECT {', '.join(columns)} {chosen}", part.parameters | column_values | bounds
         ).fetchall()
         if len(rows) == size:
             break
-    return rows
+    return rows[::-1] if read.backwards else rows
 
 
 def _guess(
@@ -207,9 +212,11 @@ def _guess_evenly(
     ).fetchall()
     if first is None:
         return [None, None]
+    # What share of the positions are other jobs': without any, the place of each is known.
+    missing = max(0.0, 1 - jobs / (last - first + 1))
     bounds: list[Bound | None] = []
     for share, way in ((skipped / jobs, -1), ((skipped + size) / jobs, 1)):
-        error = (spread * math.sqrt(jobs * share * (1 - share)) + 1) / jobs
+        error = (spread * math.sqrt(jobs * share * (1 - share) * missing) + 1) / jobs
         ahead = round((last - first) * (share + way * error))
         position = last - ahead if order.falls else first + ahead
         bounds.append((position, position))
