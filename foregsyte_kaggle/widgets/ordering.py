@@ -1,7 +1,7 @@
 """The orders that jobs are shown in, and any part of one, found without sorting all the jobs before it.
 
-For a page deep inside, a sample of the jobs tells two bounds that the page should lie between. How many jobs come
-before the lower one is counted, in one scan, and only those between the two are sorted. Where the sample
+For a page deep inside many jobs, a sample of them tells two bounds that the page should lie between. How many jobs
+come before the lower one is counted, in one scan, and only those between the two are sorted. Where the sample
 misled, as counting tells, wider bounds are tried, at last none: the rows are right whatever it says.
 """
 
@@ -36,8 +36,13 @@ KEYS = {
 #: Jobs made by hand have no position until they are numbered; they come last.
 POSITION = f"coalesce(jobs.position, {2**63 - 1})"
 
-#: Up to so many jobs before a page are sorted with it; where there are more, bounds cost less.
-SORTED_JOBS = 1_000
+#: Up to so many jobs that pass are sorted: bounds need scans of the whole ledger, which pay for more. In a ledger of
+#: 1,000,000 jobs both cost the same at 100,000 to 300,000 jobs, by the key (DuckDB 1.3: 50,000 to 100,000);
+#: in one of 200,000 at about 70,000.
+SORTED_JOBS = 70_000
+
+#: Up to so many jobs before a page are kept with it in a heap, in one scan; DuckDB sorts them all from 5,000.
+HEAPED_JOBS = 4_000
 
 #: One job of so many is in the sample. It goes by a hash, since what jobs are may repeat with any period.
 SAMPLED = 100
@@ -71,12 +76,14 @@ class Order:
 
     def clause(self) -> str:
         """Return what follows ORDER BY."""
+        way = "DESC" if self.backwards else "ASC"
+        return f"{self.clause_of_bounds()}, jobs.created_at {way}, jobs.job_id {way}"
+
+    def clause_of_bounds(self) -> str:
+        """Do the same for bounds, of which jobs without a position are one."""
         nulls, way = ("FIRST", "DESC") if self.backwards else ("LAST", "ASC")
         key_way = "DESC" if self.falls else "ASC"
-        return (
-            f"{self.key} {key_way} NULLS {nulls}, jobs.position {way} NULLS {nulls},"
-            f" jobs.created_at {way}, jobs.job_id {way}"
-        )
+        return f"{self.key} {key_way} NULLS {nulls}, jobs.position {way} NULLS {nulls}"
 
     def before(self, bound: str, key: object) -> str:
         """Return the condition that a job comes before a bound; for some that do not, it is NULL.
@@ -145,21 +152,27 @@ def fetch_part(
     read = Order(order.key, order.descending, backwards=behind < part.offset)
     skipped = min(part.offset, behind)
     rows: list[tuple[Any, ...]] = []
-    for spread in SPREADS if skipped > SORTED_JOBS else SPREADS[-1:]:
+    pays = part.jobs > SORTED_JOBS and skipped > HEAPED_JOBS
+    # Few jobs that lie together are read at once; of others, columns are read only once it is known which they are.
+    lie_together = order.key == KEYS["registered"] and (pays or skipped <= HEAPED_JOBS)
+    for spread in SPREADS if pays else SPREADS[-1:]:
         low, high = _guess(cursor, read, part, skipped, size, spread)
         ahead = _count_before(cursor, read, part, low)
         if ahead > skipped:
             continue
         conditions, bounds = _between(read, low, high)
+        chosen = (
+            f"FROM jobs WHERE {part.where}{conditions}"
+            f" ORDER BY {read.clause()} LIMIT {size} OFFSET {skipped - ahead}"
+        )
+        if not lie_together:
+            chosen = f"FROM jobs WHERE rowid IN (SELECT rowid {chosen}) ORDER BY {read.clause()}"
         rows = cursor.execute(
-            f"SELECT {', '.join(columns)} FROM jobs WHERE rowid IN (SELECT rowid FROM jobs"
-            f" WHERE {part.where}{conditions} ORDER BY {read.clause()}"
-            f" LIMIT {size} OFFSET {skipped - ahead}) ORDER BY {order.clause()}",
-            part.parameters | column_values | bounds,
+            f"SELECT {', '.join(columns)} {chosen}", part.parameters | column_values | bounds
         ).fetchall()
         if len(rows) == size:
             break
-    return rows
+    return rows[::-1] if read.backwards else rows
 
 
 def _guess(
@@ -168,25 +181,29 @@ def _guess(
     """Return two bounds that a part probably lies between; None where it is open."""
     if math.isinf(spread):
         return [None, None]
-    low, high = skipped / part.jobs, (skipped + size) / part.jobs
     if order.key == KEYS["registered"] and spread == SPREADS[0]:
-        return _guess_evenly(cursor, order, part, low, high, spread)
-    error = "$spread * sqrt(jobs * {0} * (1 - {0})) + 1"
+        return _guess_evenly(cursor, order, part, skipped, size, spread)
+    # How many jobs of the sample come before varies as a Poisson number does, by the root of its mean.
+    first, last = (
+        ends / SAMPLED + way * (spread * math.sqrt(ends / SAMPLED) + 1)
+        for ends, way in ((skipped, -1), (skipped + size, 1))
+    )
+    before = max(0, math.floor(first))
+    wanted = max(1, math.ceil(last) - before + 1)
     rows = cursor.execute(
-        f"SELECT nth <= jobs * $low, key, position FROM (SELECT {order.key} AS key,"
-        f" {POSITION} AS position, count(*) OVER () AS jobs,"
-        f" row_number() OVER (ORDER BY {order.clause()}) AS nth FROM jobs"
-        f" WHERE hash(jobs.position) <= {2**64 // SAMPLED - 1}::UBIGINT AND {part.where})"
-        f" WHERE nth IN (floor(jobs * $low - ({error.format('$low')})),"
-        f" ceil(jobs * $high + {error.format('$high')}))",
-        part.parameters | {"low": low, "high": high, "spread": spread},
+        f"SELECT {order.key}, {POSITION} FROM jobs"
+        f" WHERE hash(jobs.position) <= {2**64 // SAMPLED - 1}::UBIGINT AND {part.where}"
+        f" ORDER BY {order.clause_of_bounds()} LIMIT {wanted} OFFSET {before}",
+        part.parameters,
     ).fetchall()
-    found = {is_low: (key, position) for is_low, key, position in rows}
-    return [found.get(True), found.get(False)]
+    return [
+        rows[0] if rows and first >= 0 else None,
+        rows[-1] if len(rows) == wanted else None,
+    ]
 
 
 def _guess_evenly(
-    cursor: DuckDBPyConnection, order: Order, part: Part, low: float, high: float, spread: float
+    cursor: DuckDBPyConnection, order: Order, part: Part, skipped: int, size: int, spread: float
 ) -> list[Bound | None]:
     """Do the same for the order of registering without a sample: as if the jobs lay evenly in it."""
     jobs = part.jobs
@@ -195,9 +212,11 @@ def _guess_evenly(
     ).fetchall()
     if first is None:
         return [None, None]
+    # What share of the positions are other jobs': without any, the place of each is known.
+    missing = max(0.0, 1 - jobs / (last - first + 1))
     bounds: list[Bound | None] = []
-    for share, way in ((low, -1), (high, 1)):
-        error = (spread * math.sqrt(jobs * share * (1 - share)) + 1) / jobs
+    for share, way in ((skipped / jobs, -1), ((skipped + size) / jobs, 1)):
+        error = (spread * math.sqrt(jobs * share * (1 - share) * missing) + 1) / jobs
         ahead = round((last - first) * (share + way * error))
         position = last - ahead if order.falls else first + ahead
         bounds.append((position, position))

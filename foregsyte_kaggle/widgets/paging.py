@@ -6,12 +6,11 @@ from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from foregsyte_kaggle.filters import JobFilter
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.versions import is_outdated
 from foregsyte_kaggle.widgets.ordering import KEYS, Order, Part, fetch_part
 from foregsyte_kaggle.widgets.page import JobPage, JobRow, PageQuery
-from foregsyte_kaggle.widgets.searching import Condition, searched_once
+from foregsyte_kaggle.widgets.searching import Found, find_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,29 +66,19 @@ def load_page(database: Database, query: PageQuery) -> JobPage:
         If the ledger cannot be read.
     """
     with database.reading() as cursor:
-        jobs = searched_once(cursor, replace(query, statuses=()))
-        page = JobPage(query=query, counts=_count(cursor, jobs), rows=())
+        found = find_jobs(cursor, query)
+        page = JobPage(query=query, counts=found.counts, rows=())
         page = replace(page, query=replace(query, number=min(query.number, page.pages)))
-        return replace(page, rows=tuple(_fetch(cursor, page, jobs))) if page.matching else page
+        return replace(page, rows=tuple(_fetch(cursor, page, found))) if page.matching else page
 
 
-def _count(cursor: DuckDBPyConnection, jobs: Condition) -> dict[JobStatus, int]:
-    where, parameters = jobs
-    rows = cursor.execute(
-        f"SELECT status, count(*) FROM jobs WHERE {where} GROUP BY status", parameters
-    ).fetchall()
-    return dict.fromkeys(JobStatus, 0) | {JobStatus(status): count for status, count in rows}
-
-
-def _fetch(cursor: DuckDBPyConnection, page: JobPage, jobs: Condition) -> Iterator[JobRow]:
+def _fetch(cursor: DuckDBPyConnection, page: JobPage, found: Found) -> Iterator[JobRow]:
     query = page.query
-    where, parameters = jobs
-    chosen, _ = JobFilter(statuses=query.statuses).where()
     order = Order(KEYS[query.sort], query.descending)
     now = {"now": page.asked_at.replace(tzinfo=None)} if "$now" in order.key else {}
     part = Part(
-        where=f"{where} AND {chosen}",
-        parameters=parameters | now,
+        where=found.where,
+        parameters=found.parameters | now,
         jobs=page.matching,
         offset=(query.number - 1) * query.page_size,
         size=query.page_size,

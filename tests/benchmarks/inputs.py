@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import foregsyte_kaggle as fk
@@ -88,15 +89,27 @@ def pending_jobs(shared: Path, count: int) -> Path:
     return made_once(shared / f"pending-{count}", make)
 
 
+def shuffled_ids(count: int, suffix: str) -> pa.Table:
+    """Return a table of ids to register, always the same, whose order is neither theirs nor that of another suffix."""
+    import pyarrow as pa
+
+    numbers = list(range(count))
+    Random(suffix).shuffle(numbers)
+    return pa.table({"id": [f"clip-{number:07}-{suffix}" for number in numbers]})
+
+
 def finished_jobs(shared: Path, count: int) -> Path:
-    """Return a closed workspace of jobs in two sources that ran: 19 of 20 completed, one failed."""
+    """Return a closed workspace of jobs in two sources that ran: 19 of 20 completed, one failed.
+
+    Their paths are in no order, as those of names that are hashes, so that sorting by them has all the work.
+    """
 
     def make(root: Path) -> None:
         fk.pipeline("trivial")(lambda _text: None)
         with opened(root) as made:
             half = count // 2
-            fk.register_jobs(ids(half), "trivial", name="inputs")
-            fk.register_jobs(ids(count - half, "late"), "trivial", name="later")
+            fk.register_jobs(shuffled_ids(half, "early"), "trivial", name="inputs")
+            fk.register_jobs(shuffled_ids(count - half, "late"), "trivial", name="later")
             with made.database.transaction() as connection:
                 connection.execute(
                     """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -62,35 +63,51 @@ class Case:
 
 
 def cases(count: int) -> list[Case]:
-    last, middle = count // 20, count // 40
-    late, frames = HOLDS.format("late-"), HOLDS.format("no frames")
-    found = [
-        Case("the first", {}),
-        Case("the middle one", {"number": middle}),
-        Case("the last", {"number": last}),
-        Case("failed jobs", FAILED, "status = 'failed'"),
-        Case("the last of failed jobs", {**FAILED, "number": last // 20}, "status = 'failed'"),
+    """Return pages of what else is filtered, beside those of ``grid``."""
+    frames = HOLDS.format("no frames")
+    errors = {"search": "no frames"}
+    return [
         Case(
             "pending jobs, of which there are none",
             {"statuses": (JobStatus.pending,)},
             "status = 'pending'",
         ),
-        Case("one source", {"source": "later", "number": last // 4}, *["source = 'later'"] * 2),
-        Case("search in half of the paths", {"search": "LATE-"}, late, late),
-        Case("its middle", {"search": "LATE-", "number": last // 4}, late, late),
-        Case("search in errors", {"search": "no frames", "sort": "changed"}, frames, frames),
-        Case("search for what is nowhere", {"search": "zzz"}, *[HOLDS.format("zzz")] * 2),
+        Case("one source", {"source": "later", "number": count // 80}, *["source = 'later'"] * 2),
+        Case("search in errors, by time of change", {**errors, "sort": "changed"}, *[frames] * 2),
         Case(
-            "the middle by time of change, descending",
-            {"sort": "changed", "descending": True, "number": middle},
+            "its middle by input",
+            {**errors, "sort": "input", "number": max(1, count // 800)},
+            *[frames] * 2,
         ),
+        Case("search for what is nowhere", {"search": "zzz"}, *[HOLDS.format("zzz")] * 2),
     ]
-    for sort in SORTS[1:]:
-        found += [
-            Case(f"the first by {sort}", {"sort": sort}),
-            Case(f"the middle by {sort}", {"sort": sort, "number": middle}),
+
+
+def grid(count: int) -> dict[str, list[Case]]:
+    """Return the first, the middle and the last page of every sort, both ways, by their filter."""
+    late = HOLDS.format("-late")
+    filters = {
+        "all jobs": (count, {}, "true", "true"),
+        "failed jobs": (count // 20, FAILED, "status = 'failed'", "true"),
+        "search in half of the paths": (count // 2, {"search": "-LATE"}, late, late),
+    }
+    return {
+        what: [
+            Case(
+                f"{what}, the {place} by {sort}{', descending' if descending else ''}",
+                {**asked, "sort": sort, "descending": descending, "number": max(1, number)},
+                where,
+                counted,
+            )
+            for sort, descending in product(SORTS, (False, True))
+            for place, number in (
+                ("first", 1),
+                ("middle", matching // 40),
+                ("last", matching // 20),
+            )
         ]
-    return found
+        for what, (matching, asked, where, counted) in filters.items()
+    }
 
 
 def page(bench: Bench) -> list[Row]:
@@ -100,11 +117,30 @@ def page(bench: Bench) -> list[Row]:
         inputs.plain(inputs.copied(made, bench.scratch)) as plain,
         inputs.opened(inputs.copied(made, bench.scratch)) as ours,
     ):
-        rows = [_page(bench, plain, ours, case, count) for case in cases(count)]
+        measure = partial(_page, plain=plain, ours=ours, count=count)
+        rows = [row for which in grid(count).values() for row in _worst(bench, measure, which)]
+        rows += [measure(bench, case) for case in cases(count)]
     return [*rows, *_beside(bench, made, count)]
 
 
-def _page(bench: Bench, plain: Any, ours: fk.Workspace, case: Case, count: int) -> Row:
+def _worst(bench: Bench, measure: Callable[[Bench, Case], Row], which: list[Case]) -> list[Row]:
+    """Measure each case in few rounds, and once more the one of the highest ratio and the slowest.
+
+    Of so many figures the highest is high by chance too, so it is not the one to show.
+    """
+    few = replace(bench, rounds=min(3, bench.rounds))
+    rows = [(case, measure(few, case)) for case in which]
+    worst = {
+        "the highest ratio": max(rows, key=lambda found: found[1].ratio or 0),
+        "the slowest": max(rows, key=lambda found: found[1].value or 0),
+    }
+    return [
+        replace(measure(bench, case), note=f"{what} of {len(which)} pages")
+        for what, (case, _) in worst.items()
+    ]
+
+
+def _page(bench: Bench, case: Case, plain: Any, ours: fk.Workspace, count: int) -> Row:
     def floor() -> None:
         for statement in case.plain():
             plain.execute(statement).fetchall()

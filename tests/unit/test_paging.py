@@ -74,6 +74,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Find pages of a few jobs in each of the ways that those of a million are found."""
     if request.param != "sorted as a whole":
         monkeypatch.setattr(ordering, "SORTED_JOBS", 0)
+        monkeypatch.setattr(ordering, "HEAPED_JOBS", 0)
         monkeypatch.setattr(ordering, "SAMPLED", 2)
     if request.param == "between wrong bounds":
         monkeypatch.setattr(ordering, "SPREADS", (-2.0, 0.0, math.inf))
@@ -221,6 +222,9 @@ def made_up_jobs(count: int, chance: Random) -> list[list[Any]]:
     size=st.integers(1, 9),
     statuses=st.sampled_from([(), (), (JobStatus.running, JobStatus.failed)]),
     search=st.sampled_from(["", "", "a"]),
+    pipeline_id=st.sampled_from([None, None, "a"]),
+    sorted_jobs=st.sampled_from([0, 0, 10]),
+    heaped_jobs=st.sampled_from([0, 0, 10]),
     sampled=st.integers(1, 4),
     spreads=st.lists(st.floats(-3, 3), min_size=1, max_size=3),
 )
@@ -236,6 +240,9 @@ def test_pages_are_those_of_plain_sql_whatever_the_sample_says(
     size: int,
     statuses: tuple[JobStatus, ...],
     search: str,
+    pipeline_id: str | None,
+    sorted_jobs: int,
+    heaped_jobs: int,
     sampled: int,
     spreads: list[float],
 ) -> None:
@@ -244,9 +251,11 @@ def test_pages_are_those_of_plain_sql_whatever_the_sample_says(
         "descending": descending,
         "statuses": statuses,
         "search": search,
+        "pipeline_id": pipeline_id,
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ordering, "SORTED_JOBS", 0)
+        patch.setattr(ordering, "SORTED_JOBS", sorted_jobs)
+        patch.setattr(ordering, "HEAPED_JOBS", heaped_jobs)
         patch.setattr(ordering, "SAMPLED", sampled)
         patch.setattr(ordering, "SPREADS", (*spreads, math.inf))
         with database.transaction() as connection:
@@ -284,6 +293,34 @@ def test_bounds_around_a_part_deep_inside_leave_few_jobs_to_sort(
     assert between < 2_000
     assert ahead <= 2_000
     assert ahead + between >= 2_020
+
+
+@pytest.mark.parametrize(
+    ("sorted_jobs", "heaped_jobs", "spread"),
+    [(57, 0, math.inf), (0, 26, math.inf), (56, 25, 3.0)],
+    ids=["few jobs", "few before the page", "many of both"],
+)
+def test_bounds_are_guessed_only_for_a_page_deep_inside_many_jobs(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    sorted_jobs: int,
+    heaped_jobs: int,
+    spread: float,
+) -> None:
+    seed(database)
+    tried: list[float] = []
+    guess = ordering._guess
+
+    def noted(*arguments: Any) -> Any:
+        tried.append(arguments[-1])
+        return guess(*arguments)
+
+    monkeypatch.setattr(ordering, "_guess", noted)
+    monkeypatch.setattr(ordering, "SORTED_JOBS", sorted_jobs)
+    monkeypatch.setattr(ordering, "HEAPED_JOBS", heaped_jobs)
+    page = load_page(database, PageQuery(sort="input", page_size=2, number=14))
+    assert shown(page) == plain_ids(database, sort="input")[26:28]
+    assert tried[0] == spread
 
 
 def test_page_after_the_last_is_the_last(database: Database) -> None:
