@@ -6,9 +6,10 @@ import pytest
 
 from foregsyte_kaggle.database import Database
 from foregsyte_kaggle.filters import JobFilter
+from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.widgets.page import PageQuery
 from foregsyte_kaggle.widgets.paging import load_page
-from foregsyte_kaggle.widgets.searching import searched_once
+from foregsyte_kaggle.widgets.searching import find_jobs
 from foregsyte_kaggle.workspace import Workspace
 
 pytestmark = pytest.mark.unit
@@ -30,12 +31,15 @@ def add(database: Database, paths: str, jobs: int) -> None:
         ).fetchall()
 
 
-def found(database: Database, text: str) -> set[str]:
+def found(database: Database, text: str, *statuses: JobStatus) -> set[str]:
     """Return the paths that the condition finds, which reads no text."""
     with database.reading() as cursor:
-        where, parameters = searched_once(cursor, JobFilter(search=text))
-        assert "input_path" not in where
-        rows = cursor.execute(f"SELECT input_path FROM jobs WHERE {where}", parameters).fetchall()
+        jobs = find_jobs(cursor, JobFilter(search=text, statuses=statuses))
+        assert "input_path" not in jobs.where
+        rows = cursor.execute(
+            f"SELECT input_path FROM jobs WHERE {jobs.where}", jobs.parameters
+        ).fetchall()
+    assert len(rows) == sum(jobs.counts[status] for status in statuses or JobStatus)
     return {path for (path,) in rows}
 
 
@@ -53,6 +57,20 @@ def test_bits_stand_for_the_same_jobs_where_others_were_deleted(database: Databa
         ).fetchall()
     assert found(database, "-7") == {"clip-7"}
     assert found(database, "-2") == {f"clip-{VECTOR + 7}"}
+
+
+def test_a_search_among_jobs_of_one_status_finds_those_and_counts_all(database: Database) -> None:
+    add(database, "clip", 12)
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE jobs SET status = 'failed' WHERE input_path IN ('clip-1', 'clip-2')"
+        ).fetchall()
+    assert found(database, "p-1", JobStatus.failed) == {"clip-1"}
+    assert found(database, "p-1", JobStatus.pending) == {"clip-10", "clip-11"}
+    assert found(database, "p-1", JobStatus.running) == set()
+    with database.reading() as cursor:
+        counts = find_jobs(cursor, JobFilter(search="p-1", statuses=(JobStatus.failed,))).counts
+    assert (counts[JobStatus.failed], counts[JobStatus.pending]) == (1, 2)
 
 
 def test_nothing_is_found_in_an_empty_ledger(database: Database) -> None:
