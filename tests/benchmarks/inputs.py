@@ -125,20 +125,20 @@ def finished_jobs(shared: Path, count: int) -> Path:
     return made_once(shared / f"finished-{count}", make)
 
 
-def jobs_with_results(shared: Path, rows: int) -> Path:
-    """Return a closed workspace with so many result rows of ``ten_rows``, ten a job, as a run leaves them."""
+def jobs_with_results(shared: Path, rows: int, each: int = 10) -> Path:
+    """Return a closed workspace with so many result rows of ``ten_rows``, ``each`` a job, as a run leaves them."""
     from tests.benchmarks.pipelines import ten_rows
 
     def make(root: Path) -> None:
         fk.pipeline("ten_rows")(ten_rows)
         with opened(root) as made:
-            fk.register_jobs(ids(rows // 10), "ten_rows", name="inputs")
+            fk.register_jobs(ids(rows // each), "ten_rows", name="inputs")
             fk.run_jobs("ten_rows", limit=1, executor="inline", progress=False)  # makes the table
             with made.database.transaction() as connection:
                 connection.execute(
                     "INSERT INTO results.ten_rows (job_id, number, score, label)"
                     " SELECT job_id, nth, nth / 7, input_path || ' ' || nth"
-                    " FROM (SELECT * FROM jobs WHERE status = 'pending'), range(10) AS t(nth)"
+                    f" FROM (SELECT * FROM jobs WHERE status = 'pending'), range({each}) AS t(nth)"
                     " ORDER BY position, nth"
                 ).fetchall()
                 connection.execute(
@@ -146,7 +146,7 @@ def jobs_with_results(shared: Path, rows: int) -> Path:
                     " finished_at = created_at WHERE status = 'pending'"
                 ).fetchall()
 
-    return made_once(shared / f"results-{rows}", make)
+    return made_once(shared / f"results-{rows}-{each}", make)
 
 
 def made_once(path: Path, make: Callable[[Path], object]) -> Path:
