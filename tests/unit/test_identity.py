@@ -23,6 +23,7 @@ from foregsyte_kaggle.identity import (
     canonical_json,
     canonical_params,
     decode_path,
+    decode_paths,
     encode_path,
     encode_paths,
     identity_prefix,
@@ -212,6 +213,7 @@ def test_decode_path_undoes_encode_path(name: str) -> None:
     stored.encode()
     assert not any(character < " " for character in stored)
     assert encode_paths(["plain", name]) == ["plain", stored]
+    assert list(decode_paths(["plain", stored])) == ["plain", name]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
