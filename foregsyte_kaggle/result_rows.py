@@ -82,7 +82,8 @@ def results_frame(
         if are_few or limit is not None or not hashes.is_unique:
             key, source, parameters = "jobs.number", rows.source(), rows.parameters
             find = _place_of(jobs.column(0).to_numpy()).take
-        listed = ", ".join([key, *(f"found.{quote(name)}" for name in rows.columns)])
+        # Under a name that no column of a user's can have, which is printable.
+        listed = ", ".join([f'{key} AS "\n"', *(f"found.{quote(name)}" for name in rows.columns)])
         most = "" if limit is None else f" LIMIT {limit}"
         found = to_arrow(cursor, f"SELECT {listed}{source}{most}", parameters)
     places, lengths = _find_runs(found.column(0).to_numpy(), find)

@@ -533,6 +533,18 @@ def test_many_rows_have_their_jobs_wherever_they_lie_also_where_ids_have_one_has
     )
 
 
+@pytest.mark.usefixtures("memory_workspace", "either_order")
+def test_results_may_have_the_names_that_a_query_would_give_its_own_columns() -> None:
+    names = ["number", "job_number", "position", "rowid", "jobs", "found"]
+    pipeline("p")(lambda text: [dict.fromkeys(names, f"{text}{row}") for row in range(2)])
+    register_jobs(pd.DataFrame({"id": ["a", "b"]}), "p", name="ids")
+    run_jobs("p", executor="inline", progress=False)
+    for limit in (None, 4):
+        frame = results_frame("p", limit=limit)
+        assert frame.columns.tolist() == ["job_id", "input_path", *names]
+        assert all(frame[name].tolist() == ["a0", "a1", "b0", "b1"] for name in names)
+
+
 @pytest.mark.usefixtures("memory_workspace")
 def test_results_without_columns_have_a_row_for_each() -> None:
     pipeline("p")(lambda text, **_params: [{}, {}] if text.startswith("good") else None)
