@@ -43,8 +43,9 @@ def export_results(
 ) -> Path:
     """Write what ``results_frame`` returns to one Parquet or CSV file, without holding it in memory.
 
-    Rows and columns are those of ``results_frame``, in its order. Ids, JSON, durations and whole numbers
-    of more than 64 bits are text, in both kinds of file; lists are JSON in a CSV file.
+    Rows and columns are those of ``results_frame``, in its order; where the table of results has more than
+    1,000,000 rows in no certain one, in which rows of a job may lie apart. Ids, JSON, durations and whole
+    numbers of more than 64 bits are text, in both kinds of file; lists are JSON in a CSV file.
 
     Parameters
     ----------

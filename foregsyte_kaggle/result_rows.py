@@ -27,9 +27,6 @@ __all__ = ["ResultRows", "find_rows", "results_frame"]
 #: More rows than this come as they are stored, since sorting them takes longer than reading them.
 MOST_SORTED_ROWS = 1_000_000
 
-#: With fewer rows than this for each job, DuckDB joins them with the jobs sooner than each job is looked up.
-ROWS_OF_A_JOB = 5
-
 
 def results_frame(
     pipeline_id: str, *, limit: int | None = None, workspace: Workspace | None = None
@@ -37,7 +34,8 @@ def results_frame(
     """Return what a pipeline returned: the rows of its completed jobs with their input path.
 
     They come in the order in which their jobs were registered; where the table of results has more than
-    1,000,000 rows, about in that in which their jobs ended, since sorting takes longer than reading then.
+    1,000,000 rows, as they are stored, about in that in which their jobs ended, since sorting takes longer
+    than reading then.
 
     Parameters
     ----------
@@ -73,14 +71,15 @@ def results_frame(
         # Ids and paths once for each job, since as text in every row they would take longer than all the rest.
         query = f"SELECT rowid, hash(job_id), hash(input_path), job_id, input_path FROM {rows.jobs}"
         jobs = to_arrow(cursor, query, rows.parameters)
-        # Rows as they are stored need no join with their jobs, which would take longer than reading them. Of
-        # a million jobs, none has the hash of a row's of another job but once in 10^13 times.
+        # Rows as they are stored need no join with their jobs, which would take longer than reading them, and
+        # put them in another order. That no two jobs have one hash is looked after; a row that somebody wrote
+        # of no job at all has the hash of a job's of a million once in 10^13 times.
         key, source, parameters = "hash(found.job_id)", f" FROM {rows.table} AS found", None
         hashes = pd.Index(jobs.column(1).to_numpy())
         find: Callable[[Any], Vector] = hashes.get_indexer
-        are_few = rows.is_sorted or rows.number < ROWS_OF_A_JOB * len(jobs)
-        if are_few or limit is not None or not hashes.is_unique:
-            key, source, parameters = "jobs.number", rows.source(), rows.parameters
+        if rows.is_sorted or limit is not None or not _are_unique(cursor, rows, hashes):
+            order = "" if rows.is_sorted else " ORDER BY found.rowid"
+            key, source, parameters = "jobs.number", rows.source() + order, rows.parameters
             find = _place_of(jobs.column(0).to_numpy()).take
         # Under a name that no column of a user's can have, which is printable.
         listed = ", ".join([f'{key} AS "\n"', *(f"found.{quote(name)}" for name in rows.columns)])
@@ -108,9 +107,8 @@ class ResultRows:
     """The completed jobs."""
     table: str
     """All rows of the pipeline, also of jobs that are not completed any more."""
-    number: int
-    """How many those are."""
     is_sorted: bool
+    """Whether they are so few that they are sorted."""
     parameters: dict[str, str]
 
     @property
@@ -119,7 +117,7 @@ class ResultRows:
         return "input_path" not in map(str.lower, self.columns)
 
     def source(self) -> str:
-        """Return FROM, with the rows as ``found`` and ``jobs``, and ORDER BY where they are sorted."""
+        """Return FROM, with the rows as ``found`` and ``jobs``; in no certain order unless they are sorted."""
         order = " ORDER BY jobs.position, found.rowid" if self.is_sorted else ""
         jobs = f"SELECT job_id, position, input_path, rowid AS number FROM {self.jobs}"
         return f" FROM {self.table} AS found JOIN ({jobs}) AS jobs USING (job_id){order}"
@@ -142,7 +140,6 @@ def find_rows(cursor: DuckDBPyConnection, database: Database, pipeline_id: str) 
         {name: kind for name, kind in columns.items() if name != JOB_COLUMN},
         "jobs WHERE status = 'completed' AND pipeline_id = $pipeline_id",
         table,
-        number,
         number <= MOST_SORTED_ROWS,
         {"pipeline_id": pipeline_id},
     )
@@ -153,6 +150,18 @@ def _declared_columns(cursor: DuckDBPyConnection, pipeline_id: str) -> dict[str,
     found = find_pipeline(pipeline_id) if pipeline_id in known_pipelines() else None
     declared = (found and found.schema) or {}
     return {column.name: column.kind for column in resolve(cursor, pipeline_id, declared)}
+
+
+def _are_unique(cursor: DuckDBPyConnection, rows: ResultRows, hashes: pd.Index[Any]) -> bool:
+    """Return whether no two of the completed jobs, nor one of them and one that was tried, have one hash."""
+    others = to_arrow(
+        cursor,
+        "SELECT hash(job_id) FROM jobs"
+        " WHERE status <> 'completed' AND attempts > 0 AND pipeline_id = $pipeline_id",
+        rows.parameters,
+    )
+    found = hashes.get_indexer(others.column(0).to_numpy()) if hashes.is_unique else None
+    return found is not None and not (found >= 0).any()
 
 
 def _place_of(numbers: Vector) -> Vector:

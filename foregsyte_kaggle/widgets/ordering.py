@@ -41,8 +41,9 @@ POSITION = f"coalesce(jobs.position, {2**63 - 1})"
 #: in one of 200,000 at about 70,000.
 SORTED_JOBS = 70_000
 
-#: Up to so many jobs before a page are kept with it in a heap, in one scan; DuckDB sorts them all from 5,000.
-HEAPED_JOBS = 4_000
+#: Up to so many jobs before a page are kept with it in a heap, in one scan; DuckDB sorts them all where page and
+#: these are 5,000.
+HEAPED_JOBS = 3_900
 
 #: One job of so many is in the sample. It goes by a hash, since what jobs are may repeat with any period.
 SAMPLED = 100
@@ -142,7 +143,7 @@ def fetch_part(
     Parameters
     ----------
     columns
-        As SQL; only the part's own rows are read for them.
+        As SQL; they are read for the part's own rows, and few others.
     column_values
         The values of their parameters.
     """

@@ -37,7 +37,7 @@ def find_jobs(cursor: DuckDBPyConnection, wanted: JobFilter) -> Found:
     """Count the jobs that pass a filter, and return the condition that one does.
 
     Where the filter searches, that is done here, and the condition holds on this cursor until its
-    transaction ends.
+    transaction ends, or it searches again.
     """
     anyhow, parameters = replace(wanted, statuses=()).where()
     chosen, _ = JobFilter(statuses=wanted.statuses).where()
@@ -53,7 +53,8 @@ def find_jobs(cursor: DuckDBPyConnection, wanted: JobFilter) -> Found:
         parameters,
     )
     rows = cursor.execute("SELECT status, jobs FROM temp.found").fetchall()
-    # There are no bits, but NULL, where nothing is found: DuckDB knows without a look at any job.
+    # Named jobs for what is chosen of their statuses. There are no bits, but NULL, where nothing is found: DuckDB
+    # knows without a look at any job.
     cursor.execute(
         f"SET VARIABLE found = (SELECT bit_or(bits) FROM temp.found AS jobs WHERE {chosen})"
     )

@@ -99,7 +99,7 @@ def shuffled_ids(count: int, suffix: str) -> pa.Table:
 
 
 def finished_jobs(shared: Path, count: int) -> Path:
-    """Return a closed workspace of jobs in two sources that ran: 19 of 20 completed, one failed.
+    """Return a closed workspace of jobs in two sources that ran: 9 of 10 completed, one failed.
 
     Their paths are in no order, as those of names that are hashes, so that sorting by them has all the work.
     """
@@ -116,9 +116,9 @@ def finished_jobs(shared: Path, count: int) -> Path:
                     UPDATE jobs SET attempts = 1, run_id = uuid(), code_version = 'abc',
                         started_at = created_at, updated_at = created_at + to_seconds(position % 977),
                         finished_at = created_at + to_seconds(position % 977),
-                        status = CASE WHEN position % 20 = 7 THEN 'failed' ELSE 'completed' END,
-                        error_type = CASE WHEN position % 20 = 7 THEN 'ValueError' END,
-                        error_message = CASE WHEN position % 20 = 7 THEN 'no frames in ' || input_path END
+                        status = CASE WHEN position % 10 = 7 THEN 'failed' ELSE 'completed' END,
+                        error_type = CASE WHEN position % 10 = 7 THEN 'ValueError' END,
+                        error_message = CASE WHEN position % 10 = 7 THEN 'no frames in ' || input_path END
                     """
                 ).fetchall()
 

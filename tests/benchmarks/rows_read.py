@@ -23,6 +23,10 @@ EXPRESSIONS = {
 }
 
 
+#: More than are sorted, so that all of them are read the same way.
+MANY = 1_500_000
+
+
 def jobs_frame(bench: Bench) -> list[Row]:
     count = bench.size(200_000, 1_000_000)
     made = inputs.finished_jobs(bench.folder, count)
@@ -45,7 +49,7 @@ def jobs_frame(bench: Bench) -> list[Row]:
 
 
 def results_frame(bench: Bench) -> list[Row]:
-    count = bench.size(1_000_000, 10_000_000)
+    count = bench.size(MANY, 10_000_000)
     made = inputs.jobs_with_results(bench.folder, count)
     row = Row(
         "results_frame",
@@ -73,7 +77,7 @@ def results_frame(bench: Bench) -> list[Row]:
 def export(bench: Bench) -> list[Row]:
     if not hasattr(fk, "export_results"):
         return [Row("export", "export_results to Parquet and to CSV", note="not there yet")]
-    count = bench.size(1_000_000, 10_000_000)
+    count = bench.size(MANY, 10_000_000)
     made = inputs.jobs_with_results(bench.folder, count)
     with (
         inputs.plain(inputs.copied(made, bench.scratch)) as plain,
@@ -120,10 +124,7 @@ def _export(bench: Bench, plain: Any, count: int, suffix: str) -> list[Row]:
 
 
 def _export_memory(bench: Bench, count: int) -> list[Row]:
-    """Flat means: not more for more rows. For more jobs it grows, since each row gets the path of its job.
-
-    The raw ``COPY`` is no measure of flat: DuckDB keeps the blocks that it read.
-    """
+    """The raw ``COPY`` is no bar: DuckDB keeps the blocks that it read, so it does not stay flat."""
 
     def peak(printer: str, rows: int, each: int = 10) -> float:
         folder = inputs.copied(inputs.jobs_with_results(bench.folder, rows, each), bench.scratch)
@@ -132,11 +133,11 @@ def _export_memory(bench: Bench, count: int) -> list[Row]:
 
     bar, none = Bar(times=1.2, unit="MB"), Bar(unit="MB")
     row = Row("export", f"peak memory while exporting {count:,} result rows to parquet")
-    fewer = count // 5  # still more than are sorted, so that all are written the same way
+    few = max(MANY, count // 5)
     floors = {
-        f"{fewer:,} rows of as many jobs": (bar, partial(peak, "print_peak", fewer, 2)),
-        f"{fewer:,} rows of a fifth of the jobs": (none, partial(peak, "print_peak", fewer)),
-        "a raw COPY of the result table": (bar, partial(peak, "print_raw_peak", count)),
+        f"{few:,} rows, with as many for each job": (bar, partial(peak, "print_peak", few)),
+        f"{few:,} rows of as many jobs": (bar, partial(peak, "print_peak", few, 10 * few // count)),
+        "a raw COPY of the result table": (none, partial(peak, "print_raw_peak", count)),
     }
     figure = partial(peak, "print_peak", count)
     return [

@@ -20,8 +20,26 @@ FLOORS = {
 }
 
 
+#: Prints how long the bare executor takes where nothing else was imported, whose objects Python's garbage
+#: collector would look through.
+BARE = """
+import time
+from tests.benchmarks import floors, pipelines
+texts = [f"clip-{number:07}" for number in range(%d)]
+begun = time.perf_counter()
+floors.bare_threads(pipelines.trivial, texts)
+print(time.perf_counter() - begun)
+"""
+
+
 def threads(bench: Bench) -> list[Row]:
-    return [_run(bench, "threads", pipelines.trivial, 100_000, Bar(times=0.8))]
+    count, bar = 100_000, Bar(times=0.8)
+    alone = partial(python_prints, BARE % count, bench.scratch)
+    where = ", in a process that imported nothing else"
+    return [
+        _run(bench, "threads", pipelines.trivial, count, bar),
+        _run(bench, "threads", pipelines.trivial, count, bar, floor=alone, where=where),
+    ]
 
 
 def processes(bench: Bench) -> list[Row]:
@@ -38,8 +56,16 @@ def five_milliseconds(bench: Bench) -> list[Row]:
     return [Row(**{**vars(row), "name": "five_ms"}) for row in rows]
 
 
-def _run(bench: Bench, executor: str, function: Callable[[str], Any], count: int, bar: Bar) -> Row:
-    """Compare a whole call of ``run_jobs``, bar and all, with all that the executor needs."""
+def _run(
+    bench: Bench,
+    executor: str,
+    function: Callable[[str], Any],
+    count: int,
+    bar: Bar,
+    floor: Callable[[], float] | None = None,
+    where: str = "",
+) -> Row:
+    """Compare a whole call of ``run_jobs``, bar and all, with all that the executor needs, here or elsewhere."""
     bare, how = FLOORS[executor]
     texts = inputs.ids(count).column("id").to_pylist()
     fk.pipeline("measured")(function)
@@ -54,11 +80,11 @@ def _run(bench: Bench, executor: str, function: Callable[[str], Any], count: int
     row = Row(
         executor,
         f"run {count:,} {_named(function)} jobs on {executor}, bar on, all durable",
-        f"{how}, one call a job",
+        f"{how}, one call a job{where}",
         bar=bar,
         count=count,
     )
-    return bench.compare(row, timed(partial(bare, function, texts)), figure)
+    return bench.compare(row, floor or timed(partial(bare, function, texts)), figure)
 
 
 def cost_at_size(bench: Bench) -> list[Row]:

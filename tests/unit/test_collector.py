@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 
+import pandas as pd
 import pytest
 
+from foregsyte_kaggle import pipeline, register_jobs, run_jobs
 from foregsyte_kaggle.collector import QuietCollector
 
 pytestmark = pytest.mark.unit
@@ -45,3 +47,14 @@ def test_what_somebody_else_froze_stays_frozen() -> None:
         collector.begin()
     assert gc.get_freeze_count() > 1000
     gc.unfreeze()
+
+
+@pytest.mark.usefixtures("memory_workspace")
+def test_a_run_of_many_jobs_leaves_out_what_exists_and_its_end_puts_it_back() -> None:
+    frozen = []
+    pipeline("p")(lambda _text: frozen.append(gc.get_freeze_count()))
+    register_jobs(pd.DataFrame({"id": [str(number) for number in range(3_000)]}), "p", name="ids")
+    run_jobs("p", executor="threads", workers=1, progress=False)
+    assert frozen[0] == 0
+    assert frozen[-1] > 1000
+    assert gc.get_freeze_count() == 0
