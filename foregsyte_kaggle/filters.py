@@ -62,12 +62,21 @@ class JobFilter:
                 conditions.append(f"jobs.{name} = ${name}")
                 parameters[name] = value
         if self.search:
-            conditions.append(
-                "(contains(lower(jobs.input_path), lower($search))"
-                " OR contains(lower(jobs.error_message), lower($search)))"
-            )
-            parameters["search"] = self.search
+            holds, parameters["search"] = _holding(self.search)
+            texts = ("jobs.input_path", "jobs.error_message")
+            conditions.append(f"({' OR '.join(map(holds.format, texts))})")
         return " AND ".join(conditions) or "true", parameters
+
+
+def _holding(text: str) -> tuple[str, str]:
+    """Return the condition that a column holds a text, whatever its case, and the value of ``$search`` in it."""
+    import duckdb
+
+    # ILIKE means the same where nothing in the text is a pattern. It takes half the time in DuckDB 2, and twice the
+    # time in those before.
+    if int(duckdb.__version__.partition(".")[0]) >= 2 and not set("%_\\") & set(text):
+        return "{} ILIKE $search", f"%{text}%"
+    return "contains(lower({}), lower($search))", text
 
 
 def as_statuses(

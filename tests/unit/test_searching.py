@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from foregsyte_kaggle.database import Database
 from foregsyte_kaggle.filters import JobFilter
@@ -94,3 +97,27 @@ def test_search_finds_what_was_added_and_changed_since_it_was_last_asked(
         "failed": 1,
         "pending": 2,
     }
+
+
+TEXTS = st.text(st.sampled_from("aAéÉßẞİıſσς%_\\\0 \n"), max_size=5)
+
+
+@settings(deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=20), TEXTS.filter(bool))
+def test_a_search_finds_the_paths_that_hold_its_text_in_lower_case(
+    texts: list[str], text: str
+) -> None:
+    where, parameters = JobFilter(search=text).where()
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE jobs AS SELECT unnest($texts) AS input_path, NULL::VARCHAR AS error_message",
+            {"texts": texts},
+        )
+        found = connection.execute(
+            f"SELECT input_path FROM jobs WHERE {where}", parameters
+        ).fetchall()
+        expected = connection.execute(
+            "SELECT input_path FROM jobs WHERE contains(lower(input_path), lower($text))",
+            {"text": text},
+        ).fetchall()
+    assert found == expected
