@@ -193,7 +193,7 @@ def _guess(
     wanted = max(1, math.ceil(last) - before + 1)
     rows = cursor.execute(
         f"SELECT {order.key}, {POSITION} FROM jobs"
-        f" WHERE hash(jobs.position) <= {2**64 // SAMPLED - 1}::UBIGINT AND {part.where}"
+        f" WHERE hash(jobs.rowid) <= {2**64 // SAMPLED - 1}::UBIGINT AND {part.where}"
         f" ORDER BY {order.clause_of_bounds()} LIMIT {wanted} OFFSET {before}",
         part.parameters,
     ).fetchall()
