@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle.models import JobStatus
 from foregsyte_kaggle.versions import is_outdated
-from foregsyte_kaggle.widgets.ordering import KEYS, Order, Part, fetch_part
+from foregsyte_kaggle.widgets.fetching import Part, fetch_part
+from foregsyte_kaggle.widgets.ordering import KEYS, Order
 from foregsyte_kaggle.widgets.page import JobPage, JobRow, PageQuery
-from foregsyte_kaggle.widgets.searching import Found, find_jobs
+from foregsyte_kaggle.widgets.searching import find_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,24 +66,34 @@ def load_page(database: Database, query: PageQuery) -> JobPage:
     LedgerError
         If the ledger cannot be read.
     """
+    asked_at = datetime.now(UTC)
+    key = KEYS[query.sort]
+    now = {"now": asked_at.replace(tzinfo=None)} if "$now" in key else {}
+    order = Order(key, query.descending, parameters=now)
     with database.reading() as cursor:
-        found = find_jobs(cursor, query)
-        page = JobPage(query=query, counts=found.counts, rows=())
+        found = find_jobs(cursor, query, order, _ends(query))
+        page = JobPage(query=query, counts=found.counts, rows=(), asked_at=asked_at)
         page = replace(page, query=replace(query, number=min(query.number, page.pages)))
-        return replace(page, rows=tuple(_fetch(cursor, page, found))) if page.matching else page
+        if not page.matching:
+            return page
+        first, end = _ends(page.query)
+        part = Part(
+            where=found.where,
+            parameters=found.parameters,
+            jobs=found.jobs,
+            offset=first - found.ahead,
+            size=end - first,
+        )
+        return replace(page, rows=tuple(_fetch(cursor, order, part)))
 
 
-def _fetch(cursor: DuckDBPyConnection, page: JobPage, found: Found) -> Iterator[JobRow]:
-    query = page.query
-    order = Order(KEYS[query.sort], query.descending)
-    now = {"now": page.asked_at.replace(tzinfo=None)} if "$now" in order.key else {}
-    part = Part(
-        where=found.where,
-        parameters=found.parameters | now,
-        jobs=page.matching,
-        offset=(query.number - 1) * query.page_size,
-        size=query.page_size,
-    )
+def _ends(query: PageQuery) -> tuple[int, int]:
+    """Return how many jobs come before a page, and how many before its end."""
+    end = query.number * query.page_size
+    return end - query.page_size, end
+
+
+def _fetch(cursor: DuckDBPyConnection, order: Order, part: Part) -> Iterator[JobRow]:
     outdated, versions = is_outdated()
     for values in fetch_part(cursor, [*COLUMNS.values(), outdated], order, part, versions):
         fields = dict(zip([*COLUMNS, "outdated"], values, strict=True))

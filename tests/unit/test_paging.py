@@ -16,7 +16,7 @@ from foregsyte_kaggle import Job, JobStatus, SessionLocal
 from foregsyte_kaggle.database import Database
 from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.filters import JobFilter
-from foregsyte_kaggle.widgets import ordering
+from foregsyte_kaggle.widgets import fetching, ordering, sampling
 from foregsyte_kaggle.widgets.choices import Choices, load_choices
 from foregsyte_kaggle.widgets.page import SORTS, JobPage, PageQuery
 from foregsyte_kaggle.widgets.paging import ERROR_CHARACTERS, load_page
@@ -73,11 +73,11 @@ def database(memory_workspace: Workspace) -> Database:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Find pages of a few jobs in each of the ways that those of a million are found."""
     if request.param != "sorted as a whole":
-        monkeypatch.setattr(ordering, "SORTED_JOBS", 0)
-        monkeypatch.setattr(ordering, "HEAPED_JOBS", 0)
-        monkeypatch.setattr(ordering, "SAMPLED", 2)
+        monkeypatch.setattr(fetching, "SORTED_JOBS", 0)
+        monkeypatch.setattr(fetching, "HEAPED_JOBS", 0)
+        monkeypatch.setattr(sampling, "SAMPLED", 2)
     if request.param == "between wrong bounds":
-        monkeypatch.setattr(ordering, "SPREADS", (-2.0, 0.0, math.inf))
+        monkeypatch.setattr(fetching, "SPREADS", (-2.0, 0.0, math.inf))
     return str(request.param)
 
 
@@ -173,6 +173,7 @@ def test_pages_are_in_the_order_of_plain_sql(
     asked: list[dict[str, Any]] = [
         {},
         {"search": "bad"},
+        {"search": "clip", "statuses": (JobStatus.completed, JobStatus.failed)},
         {"statuses": (JobStatus.running, JobStatus.completed), "source": "day"},
     ]
     for wanted in asked:
@@ -217,7 +218,7 @@ def made_up_jobs(count: int, chance: Random) -> list[list[Any]]:
 @given(
     count=st.integers(0, 40),
     chance=st.randoms(use_true_random=True),
-    sort=st.sampled_from(SORTS),
+    sort=st.sampled_from([*SORTS, "input", "input"]),
     descending=st.booleans(),
     size=st.integers(1, 9),
     statuses=st.sampled_from([(), (), (JobStatus.running, JobStatus.failed)]),
@@ -254,10 +255,10 @@ def test_pages_are_those_of_plain_sql_whatever_the_sample_says(
         "pipeline_id": pipeline_id,
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ordering, "SORTED_JOBS", sorted_jobs)
-        patch.setattr(ordering, "HEAPED_JOBS", heaped_jobs)
-        patch.setattr(ordering, "SAMPLED", sampled)
-        patch.setattr(ordering, "SPREADS", (*spreads, math.inf))
+        patch.setattr(fetching, "SORTED_JOBS", sorted_jobs)
+        patch.setattr(fetching, "HEAPED_JOBS", heaped_jobs)
+        patch.setattr(sampling, "SAMPLED", sampled)
+        patch.setattr(fetching, "SPREADS", (*spreads, math.inf))
         with database.transaction() as connection:
             connection.execute("DELETE FROM jobs").fetchall()
             for job in made_up_jobs(count, chance):
@@ -277,19 +278,22 @@ def test_bounds_around_a_part_deep_inside_leave_few_jobs_to_sort(
     database: Database, monkeypatch: pytest.MonkeyPatch, sort: str, backwards: bool
 ) -> None:
     seed(database, 6_000)
-    monkeypatch.setattr(ordering, "SAMPLED", 10)
-    order = ordering.Order(ordering.KEYS[sort], backwards=backwards)
+    monkeypatch.setattr(sampling, "SAMPLED", 10)
     now = {"now": LONG_AGO + timedelta(days=9)} if sort == "took" else {}
-    part = ordering.Part(where="true", parameters=now, jobs=6_000, offset=2_000, size=20)
+    order = ordering.Order(ordering.KEYS[sort], backwards=backwards, parameters=now)
+    part = fetching.Part(where="true", parameters={}, jobs=6_000, offset=2_000, size=20)
     with database.reading() as cursor:
-        low, high = ordering._guess(cursor, order, part, 2_000, 20, 3.0)
-        assert low is not None
-        assert high is not None
-        conditions, bounds = ordering._between(order, low, high)
-        ahead = ordering._count_before(cursor, order, part, low)
+        bounds = fetching._guess(cursor, order, part, (2_000, 2_020), 3.0)
+        assert bounds.low is not None
+        assert bounds.high is not None
+        ahead = fetching._count_before(cursor, part, bounds)
         ((between,),) = cursor.execute(
-            f"SELECT count(*) FROM jobs WHERE true{conditions}", now | bounds
+            f"SELECT count(*) FROM jobs WHERE {bounds.between()}", bounds.parameters
         ).fetchall()
+        sides = cursor.execute(
+            f"SELECT {bounds.side()} AS side, count(*) FROM jobs GROUP BY side", bounds.parameters
+        ).fetchall()
+    assert dict(sides) == {-1: ahead, 0: between, 1: 6_000 - ahead - between}
     assert between < 2_000
     assert ahead <= 2_000
     assert ahead + between >= 2_020
@@ -309,15 +313,15 @@ def test_bounds_are_guessed_only_for_a_page_deep_inside_many_jobs(
 ) -> None:
     seed(database)
     tried: list[float] = []
-    guess = ordering._guess
+    guess = fetching._guess
 
     def noted(*arguments: Any) -> Any:
         tried.append(arguments[-1])
         return guess(*arguments)
 
-    monkeypatch.setattr(ordering, "_guess", noted)
-    monkeypatch.setattr(ordering, "SORTED_JOBS", sorted_jobs)
-    monkeypatch.setattr(ordering, "HEAPED_JOBS", heaped_jobs)
+    monkeypatch.setattr(fetching, "_guess", noted)
+    monkeypatch.setattr(fetching, "SORTED_JOBS", sorted_jobs)
+    monkeypatch.setattr(fetching, "HEAPED_JOBS", heaped_jobs)
     page = load_page(database, PageQuery(sort="input", page_size=2, number=14))
     assert shown(page) == plain_ids(database, sort="input")[26:28]
     assert tried[0] == spread
