@@ -96,6 +96,12 @@ class Backlog:
                 return pipeline_id
         return None
 
+    def goes_on(self, pipeline_id: str) -> bool:
+        """Whether short jobs of a pipeline are next, which takes them one at a time."""
+        if pipeline_id in self._batch_sizes or self._short_pace(pipeline_id) is None:
+            return False
+        return self.first() == pipeline_id
+
     def leave_out(self, pipeline_id: str) -> None:
         """Give no more jobs of a pipeline out."""
         self._left_out.add(pipeline_id)
@@ -197,9 +203,9 @@ class Backlog:
         tasks = self._ready[pipeline_id]
         if pipeline_id in self._batch_sizes:
             return Chunk(pipeline_id, self._take_batch(pipeline_id, tasks), is_batch=True)
-        pace = self.pace(pipeline_id)
+        pace = self._short_pace(pipeline_id)
         most = 1
-        if pace is not None and pace < self._short_seconds and not self.one_by_one:
+        if pace is not None:
             most = max(1, min(CHUNK_JOBS, int(CHUNK_SECONDS / max(pace, 1e-6)), len(tasks)))
         chosen = [tasks.popleft()]
         if not self._marks:
@@ -208,6 +214,12 @@ class Backlog:
             while len(chosen) < most and not self._is_alone(tasks[0]):
                 chosen.append(tasks.popleft())
         return Chunk(pipeline_id, chosen, TIME_BOX_SECONDS if len(chosen) > 1 else None)
+
+    def _short_pace(self, pipeline_id: str) -> float | None:
+        """Return the seconds that a pipeline's jobs take if that is so few that they travel together."""
+        pace = self.pace(pipeline_id)
+        is_short = pace is not None and pace < self._short_seconds and not self.one_by_one
+        return pace if is_short else None
 
     def _take_batch(self, pipeline_id: str, tasks: deque[Task]) -> list[Task]:
         """Take the next job and others with its params; those between stay where they are."""

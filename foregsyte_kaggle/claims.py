@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from foregsyte_kaggle import ledger
-from foregsyte_kaggle.ledger import ClaimedJob, Pending, Selection
+from foregsyte_kaggle.ledger import ClaimedJobs, Pending, Selection
 
 if TYPE_CHECKING:
     from foregsyte_kaggle.database import Database
@@ -25,9 +25,11 @@ class Claimed:
     """Jobs of one pipeline that the run holds now."""
 
     pipeline_id: str
-    jobs: list[ClaimedJob]
+    jobs: ClaimedJobs
     exclusive: bool
     """Whether nothing else may run beside them, since one of them may end the process."""
+    code_version: str
+    """Of the pipeline's code."""
 
 
 class Claims:
@@ -133,15 +135,15 @@ class Claims:
                 interrupted=self._interrupted,
                 once=self._in_groups,
             )
-            full = len(jobs) == wanted
-            self._next = jobs[-1].position + 1 if full else end + 1
+            number = len(jobs.positions)
+            self._next = jobs.positions[-1] + 1 if number == wanted else end + 1
             # Where pending jobs are rare, each step looks at a wider range.
-            self._span = self._span * 4 if not jobs else max(SMALLEST_SPAN, 2 * wanted)
+            self._span = self._span * 4 if not number else max(SMALLEST_SPAN, 2 * wanted)
             self._in_pass = self._next <= self._last
-            if jobs:
+            if number:
                 if self._left is not None:
-                    self._left -= len(jobs)
-                return Claimed(selection.pipeline_id, jobs, self._interrupted)
+                    self._left -= number
+                return Claimed(selection.pipeline_id, jobs, self._interrupted, code_version)
 
     def _begin_pass(self) -> bool:
         """Find the next jobs to look for: those of all pipelines that no crash interrupted come first."""

@@ -229,8 +229,8 @@ class Database:
                 return False
         return True
 
-    def checkpoint_if_there_is_room(self) -> bool:
-        """Checkpoint, unless there is no log, or the disk may be too full for it.
+    def checkpoint_if_there_is_room(self, log_bytes: int = 0) -> bool:
+        """Checkpoint, unless there is no log, a shorter one, or the disk may be too full for it.
 
         DuckDB gives a ledger up when a checkpoint fails; what is committed is safe in the log as it is.
         """
@@ -239,6 +239,8 @@ class Database:
         try:
             log = os.stat(f"{self.path}.wal").st_size
         except OSError:
+            return False
+        if log < log_bytes:
             return False
         space = disk_space(self.path.parent)
         if space is not None and space[0] < CHECKPOINT_LOGS * log + CHECKPOINT_BYTES:

@@ -52,6 +52,7 @@ TICK_SECONDS = 0.1
 #: Results are on disk this long after they came back, at the latest.
 GROUP_AGE_SECONDS = 0.5
 GROUP_JOBS = 8192
+CLAIM_JOBS = 16384
 PROGRESS_SECONDS = 2.0
 CLAIM_SECONDS = 0.5
 ASK_AGAIN_SECONDS = 1.0
@@ -132,10 +133,11 @@ class Loop:
         self._long: set[int] = set()
         self._ended: list[Ended] = []
         self._oldest = 0.0
-        self._must_flush = False
+        self._must_flush = self._has_recorded = False
         self._told_at = 0.0
         self._told: dict[int, float] = {}
         self._claimed: str | None = claims.pipeline_id
+        self._code_versions: dict[str, str] = {}
         self._ask_again_at = 0.0
         self._deaths = 0
         self._last_death: Lost | None = None
@@ -339,13 +341,14 @@ class Loop:
         if pace is not None:
             wanted = int(self._engine.workers * CLAIM_SECONDS / max(pace, 1e-6))
         size = self._backlog.batch_size(self._claimed)
-        wanted = max(min(wanted, GROUP_JOBS), least * size)
+        wanted = max(min(wanted, CLAIM_JOBS), least * size)
         claimed = self._claims.take(-(-wanted // size) * size)  # whole batches
         if claimed is None:
             # Somebody may register more meanwhile; before the run ends it looks once more in any case.
             self._ask_again_at = now + ASK_AGAIN_SECONDS
             return False
         self._claimed = claimed.pipeline_id
+        self._code_versions[claimed.pipeline_id] = claimed.code_version
         tasks = self._tasks(claimed)
         if claimed.exclusive:
             for task in tasks:
@@ -355,7 +358,7 @@ class Loop:
         return True
 
     def _tasks(self, claimed: Claimed) -> list[Task]:
-        positions, job_ids, sources, stored, params, attempts = zip(*claimed.jobs, strict=True)
+        positions, job_ids, sources, stored, params, attempts = claimed.jobs
         folders: dict[str | None, str | None] = {}
         for source in set(sources):
             root = self._roots[source]
@@ -506,7 +509,8 @@ class Loop:
         if not self._ended:
             self._oldest = time.monotonic()
         _, job_ids, paths, _, _, attempts = zip(*chunk.tasks[: len(outcomes)], strict=True)
-        ended = zip(repeat(chunk.pipeline_id), job_ids, attempts, repeat(True), outcomes, paths)
+        same = repeat(chunk.pipeline_id), repeat(self._code_versions.get(chunk.pipeline_id))
+        ended = zip(same[0], job_ids, attempts, repeat(True), outcomes, paths, same[1])
         # As Ended._make does it, in a third of the time.
         self._ended += map(tuple.__new__, repeat(Ended), ended)
         return True
@@ -516,18 +520,18 @@ class Loop:
             self._oldest = time.monotonic()
         if self.fractions:
             self.fractions.pop(task.position, None)
+        version = self._code_versions.get(pipeline_id)
+        ended = Ended(pipeline_id, task.job_id, task.attempt, True, outcome, task.path, version)
         if outcome.outcome != "completed":
             mark = self._backlog.mark(task)
             mark.tries += 1
             if mark.tries < self._policy.max_attempts:
-                self._ended.append(
-                    Ended(pipeline_id, task.job_id, task.attempt, False, outcome, task.path)
-                )
+                self._ended.append(ended._replace(final=False))
                 again = task._replace(attempt=task.attempt + 1)
                 self._backlog.delay(pipeline_id, again, mark.tries)
                 return
             self._must_flush |= self._policy.on_error == "raise"
-        self._ended.append(Ended(pipeline_id, task.job_id, task.attempt, True, outcome, task.path))
+        self._ended.append(ended)
         self._backlog.forget(task)
 
     # Recording
@@ -536,13 +540,18 @@ class Loop:
         if not self._ended:
             return False
         is_old = time.monotonic() - self._oldest >= GROUP_AGE_SECONDS
-        return is_old or len(self._ended) >= GROUP_JOBS or not self._in_flight or self._must_flush
+        if is_old or self._must_flush or len(self._ended) >= GROUP_JOBS:
+            return True
+        # Short jobs that came back all at once wait for more of their group; the first ones do not.
+        grows = self._has_recorded and self._backlog.goes_on(self._ended[-1].pipeline_id)
+        return not (self._in_flight or grows)
 
     def _flush(self) -> None:
         if not self._ended:
             return
         group, self._ended, self._must_flush = self._ended, [], False
         written = record_group(self._database, self._run_id, group, self._warn, self._schemas)
+        self._has_recorded = True
         self._on_recorded(written)
         if self._policy.on_error == "raise" and self._first_error is None:
             failed = (e for e in written if e.final and e.outcome.outcome != "completed")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle import ledger
-from foregsyte_kaggle.errors import InvalidArgumentError
+from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError
 from foregsyte_kaggle.identity import (
     IDENTITY_SQL,
     SHARD_SQL,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.sources import Source
 
 __all__ = ["Registration", "register_jobs"]
+
+#: A longer log, that of about 30,000 jobs, is moved into the file at once, since a run would stand still for it.
+LONG_LOG_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,11 @@ def register_jobs(
     with chosen.database.transaction() as connection:
         inputs = note_source(connection, inputs, chosen.directory, named=name is not None)
         rerun = on_change == "rerun"
-        return _store(connection, inputs, pipeline_id, common, limit, shard, rerun=rerun)
+        made = _store(connection, inputs, pipeline_id, common, limit, shard, rerun=rerun)
+    # The jobs are committed; what keeps their log from the file will be told by who needs it there.
+    with suppress(LedgerError):
+        chosen.database.checkpoint_if_there_is_room(LONG_LOG_BYTES)
+    return made
 
 
 def _check_shard(shard: object) -> None:

@@ -27,6 +27,8 @@ class Ended(NamedTuple):
     outcome: Outcome
     path: str = ""
     """Of its input, as the pipeline got it."""
+    code_version: str | None = None
+    """Of its pipeline's code, as in its claim."""
 
 
 class Tries(NamedTuple):
@@ -36,6 +38,7 @@ class Tries(NamedTuple):
     job_ids: tuple[str, ...]
     attempts: tuple[int, ...]
     finals: tuple[bool, ...]
+    code_versions: tuple[str | None, ...]
     positions: tuple[int, ...]
     kinds: tuple[str, ...]
     started: tuple[float, ...]
@@ -51,8 +54,8 @@ class Tries(NamedTuple):
     @classmethod
     def of(cls, group: list[Ended]) -> Self:
         """Return the columns of a group, which is not empty."""
-        pipeline_ids, job_ids, attempts, finals, outcomes, _ = zip(*group, strict=True)
-        return cls(pipeline_ids, job_ids, attempts, finals, *zip(*outcomes, strict=True))
+        pipeline_ids, job_ids, attempts, finals, outcomes, _, versions = zip(*group, strict=True)
+        return cls(pipeline_ids, job_ids, attempts, finals, versions, *zip(*outcomes, strict=True))
 
     def returned(self) -> dict[str, list[tuple[str, Any]]]:
         """Return ids and results of the completed jobs by pipeline, also of one that has none."""
@@ -81,6 +84,8 @@ class Tries(NamedTuple):
             paths = tuple(map(_as_json, self.output_paths, self.kinds))
         columns: dict[str, tuple[tuple[Any, ...], pa.DataType]] = {
             "position": (self.positions, pa.int64()),
+            "job_id": (self.job_ids, pa.string()),
+            "code_version": (self.code_versions, pa.string()),
             "attempt": (self.attempts, pa.int32()),
             "final": (self.finals, pa.bool_()),
             "outcome": (self.kinds, pa.string()),

@@ -6,7 +6,7 @@ cost of a job does not grow with the number of jobs in the ledger.
 """
 
 from foregsyte_kaggle.ledger.claiming import (
-    ClaimedJob,
+    ClaimedJobs,
     Pending,
     Selection,
     claim,
@@ -32,7 +32,7 @@ from foregsyte_kaggle.ledger.uniting import UnitedJobs, compare_jobs, unite_jobs
 
 __all__ = [
     "NOW",
-    "ClaimedJob",
+    "ClaimedJobs",
     "Pending",
     "Recovery",
     "Selection",

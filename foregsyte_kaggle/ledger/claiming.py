@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from foregsyte_kaggle.arrays import FEW
 from foregsyte_kaggle.ledger.sql import NOW
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from foregsyte_kaggle.database import Database
 
 __all__ = [
-    "ClaimedJob",
+    "ClaimedJobs",
     "Pending",
     "Selection",
     "claim",
@@ -24,16 +25,16 @@ __all__ = [
 ]
 
 
-class ClaimedJob(NamedTuple):
-    """What a run needs to know of a job."""
+class ClaimedJobs(NamedTuple):
+    """What a run needs to know of jobs that it claimed, by column and in order of position."""
 
-    position: int
-    job_id: str
-    source: str | None
-    input_path: str
-    params: str | None
-    attempts: int
-    """Tries so far, this one included."""
+    positions: Sequence[int]
+    job_ids: Sequence[str]
+    sources: Sequence[str | None]
+    input_paths: Sequence[str]
+    params: Sequence[str | None]
+    attempts: Sequence[int]
+    """Tries of each so far, this one included."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def claim(
     limit: int,
     interrupted: bool = False,
     once: bool = False,
-) -> list[ClaimedJob]:
+) -> ClaimedJobs:
     """Move up to ``limit`` pending jobs with positions from ``first`` to ``last`` to running.
 
     Parameters
@@ -117,24 +118,22 @@ def claim(
         False takes only jobs that no crash of the notebook's process interrupted, True only those.
     once
         Of the latter, take only those that a single crash interrupted.
-
-    Returns
-    -------
-    list of ClaimedJob
-        In order of position.
     """
     condition = (
         f"{selection.condition} AND position BETWEEN $first AND $last"
         f" AND interruptions {'= 0' if not interrupted else '= 1' if once else '> 0'}"
     )
     with database.transaction() as connection:
-        rows = connection.execute(
+        columns = _columns(
+            connection,
             "SELECT position, job_id::VARCHAR, source, input_path, params::VARCHAR, attempts + 1"
             f" FROM jobs WHERE {condition} ORDER BY position LIMIT {int(limit)}",
             {**selection.parameters, "first": first, "last": last},
-        ).fetchall()
-        if not rows:
-            return []
+            is_long=limit > FEW,
+        )
+        claimed = ClaimedJobs(*columns)
+        if not claimed.positions:
+            return claimed
         connection.execute(
             "UPDATE jobs SET status = 'running', attempts = attempts + 1, run_id = $run_id,"
             f" code_version = $code_version, started_at = {NOW}, updated_at = {NOW},"
@@ -142,11 +141,22 @@ def claim(
             f" WHERE {condition}",
             {
                 **selection.parameters,
-                "first": rows[0][0],
-                "last": rows[-1][0],
+                "first": claimed.positions[0],
+                "last": claimed.positions[-1],
                 "run_id": run_id,
                 "code_version": code_version,
             },
         ).fetchall()
-    # As ClaimedJob._make does it, in a third of the time.
-    return list(map(tuple.__new__, repeat(ClaimedJob), rows))
+    return claimed
+
+
+def _columns(
+    connection: DuckDBPyConnection, query: str, parameters: dict[str, Any], *, is_long: bool
+) -> list[list[Any]]:
+    """Return what a query selects by column; of many rows in half the time, but it imports more."""
+    if is_long:
+        table = connection.sql(query, params=parameters).to_arrow_table()
+        return [column.to_pylist() for column in table.columns]
+    found = connection.execute(query, parameters)
+    number = len(found.description)
+    return list(map(list, zip(*found.fetchall(), strict=True))) or [[] for _ in range(number)]

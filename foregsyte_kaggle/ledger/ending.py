@@ -38,21 +38,14 @@ def record(
     Returns
     -------
     int
-        How many of the jobs this run holds; the others are neither moved nor is their attempt written.
+        How many of the jobs this run holds. Where they are not all, those are moved and no attempt is written,
+        so the caller rolls back.
     """
     held = "jobs.run_id = $run_id AND jobs.status = 'running' AND jobs.position BETWEEN $first AND $last"
     # As constants, so that DuckDB looks only at the part of the table that holds them.
     parameters = {"run_id": run_id, "first": min(positions), "last": max(positions)}
     with arrow_view(connection, "ended", ended):
-        inserted = connection.execute(
-            "INSERT INTO job_attempts SELECT uuid(), jobs.job_id, $run_id, ended.attempt,"
-            f" ended.outcome, {_STARTED}, {_FINISHED}, ended.duration_seconds,"
-            " ended.error_type, ended.error_message, ended.traceback, ended.output,"
-            " ended.output_paths, ended.result_rows, ended.worker, jobs.code_version"
-            f" FROM ended JOIN jobs USING (position) WHERE {held}",
-            parameters,
-        ).fetchall()[0][0]
-        connection.execute(
+        ((moved,),) = connection.execute(
             "UPDATE jobs SET"
             " status = CASE WHEN NOT ended.final THEN 'running'"
             " WHEN ended.outcome = 'completed' THEN 'completed'"
@@ -66,7 +59,15 @@ def record(
             f" updated_at = {NOW} FROM ended WHERE jobs.position = ended.position AND {held}",
             parameters,
         ).fetchall()
-    return int(inserted)
+        if moved == len(positions):
+            connection.execute(
+                "INSERT INTO job_attempts SELECT uuid(), ended.job_id::UUID, $run_id, ended.attempt,"
+                f" ended.outcome, {_STARTED}, {_FINISHED}, ended.duration_seconds,"
+                " ended.error_type, ended.error_message, ended.traceback, ended.output,"
+                " ended.output_paths, ended.result_rows, ended.worker, ended.code_version FROM ended",
+                {"run_id": run_id},
+            ).fetchall()
+    return int(moved)
 
 
 def set_progress(database: Database, run_id: uuid.UUID, fractions: dict[int, float]) -> None:

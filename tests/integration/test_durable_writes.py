@@ -133,12 +133,14 @@ def test_one_group_with_new_rows_replaced_rows_and_a_widening_is_on_disk(
         group = [
             Ended(
                 "p",
-                job.job_id,
-                job.attempts,
+                job_id,
+                attempt,
                 True,
-                Outcome(job.position, "completed", 1_000.0, 0.5, result),
+                Outcome(position, "completed", 1_000.0, 0.5, result),
             )
-            for job, result in zip(jobs, returned, strict=True)
+            for position, job_id, attempt, result in zip(
+                jobs.positions, jobs.job_ids, jobs.attempts, returned, strict=True
+            )
         ]
         written = record_group(database, run_id, group, said.append)
         assert [ended.outcome.outcome for ended in written] == ["completed"] * len(returned)

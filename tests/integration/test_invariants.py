@@ -207,7 +207,7 @@ class Ledger(RuleBasedStateMachine):
             limit=1 if interrupted else most,
             interrupted=interrupted,
         )
-        assert len(taken) == len(claimed)
+        assert len(taken.positions) == len(claimed)
         self.close_as_a_crash_does()
         self.workspace = fk.bootstrap()
         for name in claimed:

@@ -13,6 +13,7 @@ import pytest
 
 from foregsyte_kaggle import (
     InvalidArgumentError,
+    LedgerError,
     PipelineError,
     Registration,
     SourceError,
@@ -25,6 +26,7 @@ from foregsyte_kaggle import (
     results_frame,
     run_jobs,
 )
+from foregsyte_kaggle.database import Database
 from foregsyte_kaggle.identity import decode_path, job_identity
 
 pytestmark = pytest.mark.integration
@@ -463,3 +465,26 @@ def test_whole_numbers_with_a_gap_are_the_same_params_from_csv_and_dataframe(
     again = register_jobs(pd.read_csv("table.csv"), "name_of", name="t")
     assert (again.added, again.unchanged) == (0, 2)
     assert jobs_frame().params.fillna("").tolist() == ['{"k":1}', ""]
+
+
+@pytest.mark.parametrize(("number", "stays"), [(100, True), (40_000, False)])
+def test_the_log_of_many_jobs_is_moved_into_the_file_before_a_run_has_to(
+    workspace: Workspace, number: int, stays: bool
+) -> None:
+    made = register_jobs(pd.DataFrame({"id": range(number)}), "other", name="ids")
+    assert made.added == number
+    log = Path(f"{workspace.database.path}.wal")
+    assert (log.exists() and log.stat().st_size > 0) == stays
+
+
+def test_jobs_are_registered_also_where_their_log_cannot_be_moved(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_database: Database) -> bool:
+        raise LedgerError("the disk is full")
+
+    monkeypatch.setattr(Database, "checkpoint", refuse)
+    frame = pd.DataFrame({"id": range(40_000)})
+    assert register_jobs(frame, "other", name="ids").added == 40_000
+    monkeypatch.undo()
+    assert len(jobs_frame()) == 40_000

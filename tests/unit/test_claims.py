@@ -49,7 +49,7 @@ def take_all(claims: Claims, most: int) -> list[Claimed]:
 
 
 def positions(taken: list[Claimed]) -> list[int]:
-    return [job.position for claimed in taken for job in claimed.jobs]
+    return [position for claimed in taken for position in claimed.jobs.positions]
 
 
 def test_nothing_is_taken_where_nothing_is_pending(database: Database) -> None:
@@ -64,7 +64,7 @@ def test_all_are_taken_once_in_order(database: Database, most: int) -> None:
     add_jobs(10)
     taken = take_all(claims_of(database), most)
     assert positions(taken) == list(range(1, 11))
-    assert all(len(claimed.jobs) <= most and not claimed.exclusive for claimed in taken)
+    assert all(len(claimed.jobs.positions) <= most and not claimed.exclusive for claimed in taken)
 
 
 def test_limit_is_kept_and_told(database: Database) -> None:
@@ -97,7 +97,10 @@ def test_pipelines_come_one_after_the_other(database: Database) -> None:
     add_jobs(2, "q")
     add_jobs(2, "p")
     taken = take_all(claims_of(database, "p", "q"), 10)
-    assert [(claimed.pipeline_id, len(claimed.jobs)) for claimed in taken] == [("p", 2), ("q", 2)]
+    assert [(claimed.pipeline_id, len(claimed.jobs.positions)) for claimed in taken] == [
+        ("p", 2),
+        ("q", 2),
+    ]
 
 
 def test_limit_counts_over_pipelines(database: Database) -> None:
@@ -110,7 +113,7 @@ def test_only_the_source_asked_for_is_taken(database: Database) -> None:
     add_jobs(2, name="a")
     add_jobs(2, name="b")
     taken = take_all(claims_of(database, source="b"), 10)
-    assert [job.source for claimed in taken for job in claimed.jobs] == ["b", "b"]
+    assert [source for claimed in taken for source in claimed.jobs.sources] == ["b", "b"]
 
 
 def test_interrupted_jobs_come_last_and_alone(database: Database) -> None:
@@ -210,7 +213,7 @@ def test_few_pending_jobs_among_many_are_found_in_few_steps(
     steps: list[int] = []
     claim = ledger.claim
 
-    def counted(*args: Any, **options: Any) -> list[ledger.ClaimedJob]:
+    def counted(*args: Any, **options: Any) -> ledger.ClaimedJobs:
         steps.append(1)
         return claim(*args, **options)
 

@@ -595,6 +595,8 @@ def test_checkpoint_is_left_out_where_the_disk_may_be_too_full_for_it(
     assert not database.checkpoint_if_there_is_room()
     assert log.stat().st_size > 0
     free[0] = 10**9
-    assert database.checkpoint_if_there_is_room()
+    assert not database.checkpoint_if_there_is_room(log.stat().st_size + 1)
+    assert log.stat().st_size > 0
+    assert database.checkpoint_if_there_is_room(log.stat().st_size)
     assert not log.exists() or log.stat().st_size == 0
     assert not database.checkpoint_if_there_is_room()  # nothing to move

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pytest
 
 from foregsyte_kaggle import ledger
+from foregsyte_kaggle.arrays import FEW
 from foregsyte_kaggle.database import Database, SessionLocal
 from foregsyte_kaggle.errors import InvalidArgumentError, RunError
 from foregsyte_kaggle.filters import JobFilter
-from foregsyte_kaggle.ledger import ClaimedJob, Selection, retry_jobs
+from foregsyte_kaggle.ledger import Selection, retry_jobs
 from foregsyte_kaggle.models import ALLOWED_MOVES, Job, JobStatus
 from foregsyte_kaggle.recording import record_group
 from foregsyte_kaggle.surroundings import cpu_count
@@ -53,6 +54,17 @@ def number_jobs(database: Database) -> None:
         ledger.number_jobs(connection)
 
 
+class ClaimedJob(NamedTuple):
+    """A row of ``ledger.ClaimedJobs``."""
+
+    position: int
+    job_id: str
+    source: str | None
+    input_path: str
+    params: str | None
+    attempts: int
+
+
 def claim(
     database: Database,
     run_id: uuid.UUID,
@@ -65,7 +77,7 @@ def claim(
     once: bool = False,
 ) -> list[ClaimedJob]:
     number_jobs(database)
-    return ledger.claim(
+    claimed = ledger.claim(
         database,
         run_id,
         selection or Selection("p"),
@@ -76,6 +88,7 @@ def claim(
         interrupted=interrupted,
         once=once,
     )
+    return list(map(ClaimedJob._make, zip(*claimed, strict=True)))
 
 
 def outcome(job: ClaimedJob, kind: str = "completed", **changes: Any) -> Outcome:
@@ -93,7 +106,10 @@ def record(
     *,
     final: bool = True,
 ) -> list[Ended]:
-    group = [Ended("p", job.job_id, job.attempts, final, outcome(job, kind)) for job in jobs]
+    group = [
+        Ended("p", job.job_id, job.attempts, final, outcome(job, kind), code_version="v1")
+        for job in jobs
+    ]
     return record_group(database, run_id, group, lambda _message: None)
 
 
@@ -285,13 +301,39 @@ def test_pending_jobs_gives_the_extent_or_none(database: Database) -> None:
     assert extent.interrupted == sum(position % 2 == 0 for position in positions)
 
 
+@pytest.mark.parametrize("limit", [9, FEW + 1])
+def test_what_is_claimed_comes_by_column_and_in_order(database: Database, limit: int) -> None:
+    add_jobs(3, source="s")
+    number_jobs(database)
+    execute(database, "UPDATE jobs SET params = '{\"a\": 1}', attempts = 4 WHERE position = 2")
+    ids = [row[0] for row in query(database, "SELECT job_id::VARCHAR FROM jobs ORDER BY position")]
+    arguments = {"code_version": "v1", "first": 1, "last": 9, "limit": limit}
+    claimed = ledger.claim(database, uuid.uuid4(), Selection("p"), **arguments)
+    assert claimed == (
+        [1, 2, 3],
+        ids,
+        ["s"] * 3,
+        ["input0", "input1", "input2"],
+        [None, '{"a": 1}', None],
+        [1, 5, 1],
+    )
+    nothing = ledger.claim(database, uuid.uuid4(), Selection("p"), **arguments)
+    assert nothing == ([], [], [], [], [], [])
+
+
 def test_record_of_a_last_try_closes_the_job_with_its_attempt(database: Database) -> None:
     add_jobs(2)
     run_id = uuid.uuid4()
     good, bad = claim(database, run_id)
     ended = [
-        Ended("p", good.job_id, 1, True, outcome(good, output="printed", output_paths=["p/a.jpg"])),
-        Ended("p", bad.job_id, 1, True, outcome(bad, "failed", traceback="Traceback")),
+        Ended(
+            *("p", good.job_id, 1, True, outcome(good, output="printed", output_paths=["p/a.jpg"])),
+            code_version="v1",
+        ),
+        Ended(
+            *("p", bad.job_id, 1, True, outcome(bad, "failed", traceback="Traceback")),
+            code_version="v2",
+        ),
     ]
     assert record_group(database, run_id, ended, print) == ended
     assert query(
@@ -308,7 +350,7 @@ def test_record_of_a_last_try_closes_the_job_with_its_attempt(database: Database
         " FROM job_attempts ORDER BY outcome",
     ) == [
         (1, "completed", None, None, "printed", "v1", run_id),
-        (1, "failed", "ValueError", "Traceback", None, "v1", run_id),
+        (1, "failed", "ValueError", "Traceback", None, "v2", run_id),
     ]
 
 

@@ -204,6 +204,40 @@ def test_first_jobs_travel_alone_and_short_ones_then_together(database: Database
         assert chunk.time_box == (backlog.TIME_BOX_SECONDS if len(chunk.tasks) > 1 else None)
 
 
+def test_short_jobs_that_came_back_wait_for_more_of_their_group_but_not_the_first(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foregsyte_kaggle.loop.GROUP_AGE_SECONDS", 60.0)
+    monkeypatch.setattr("foregsyte_kaggle.loop.GROUP_JOBS", 2500)
+    add_jobs(6000)
+    run = Run(database, do_all, workers=1)
+    run.loop.run()
+    sizes = [len(group) for group in run.recorded]
+    assert sizes[0] == 1
+    assert all(size >= 2500 for size in sizes[1:-1])
+    assert sum(sizes) == 6000
+    assert len(sizes) == 3
+
+
+@pytest.mark.parametrize(("seconds", "batch"), [(1.0, 1), (0.0, 2)])
+def test_long_jobs_and_batches_are_recorded_before_the_next_one_goes_out(
+    database: Database, monkeypatch: pytest.MonkeyPatch, seconds: float, batch: int
+) -> None:
+    """It may end the process."""
+    monkeypatch.setattr("foregsyte_kaggle.loop.GROUP_AGE_SECONDS", 60.0)
+    add_jobs(6)
+    recorded: list[int] = []
+
+    def answer(chunk: Chunk) -> list[Event]:
+        recorded.append(sum(map(len, run.recorded)))
+        return [Done(chunk, [completed(task, seconds) for task in chunk.tasks])]
+
+    run = Run(database, answer, workers=1, batch_sizes={"p": batch} if batch > 1 else None)
+    monkeypatch.setattr(backlog.Backlog, "depth", lambda _self, _id: 1)
+    run.loop.run()
+    assert recorded == list(range(0, 6, batch))
+
+
 def test_long_jobs_travel_alone_and_none_waits_in_a_worker(database: Database) -> None:
     add_jobs(20)
     waiting: list[Chunk] = []
