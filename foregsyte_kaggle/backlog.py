@@ -97,10 +97,12 @@ class Backlog:
         return None
 
     def goes_on(self, pipeline_id: str) -> bool:
-        """Whether short jobs of a pipeline are next, which takes them one at a time."""
-        if pipeline_id in self._batch_sizes or self._short_pace(pipeline_id) is None:
+        """Whether the next job is a short one of a pipeline too, and may share a chunk with others."""
+        if pipeline_id != self.first() or pipeline_id in self._batch_sizes:
             return False
-        return self.first() == pipeline_id
+        following = self._ready[pipeline_id][0]
+        is_apart = self._is_alone(following) or self._runs_alone(following)
+        return self._short_pace(pipeline_id) is not None and not is_apart
 
     def leave_out(self, pipeline_id: str) -> None:
         """Give no more jobs of a pipeline out."""

@@ -143,10 +143,16 @@ class Database:
         _open_databases.add(self)
 
     @contextmanager
-    def transaction(self) -> Iterator[DuckDBPyConnection]:
+    def transaction(self, *, log_bytes: int | None = None) -> Iterator[DuckDBPyConnection]:
         """Give the writing cursor inside a transaction; a nested call joins the outer one.
 
         Commits at the end; on any exception all of it is rolled back.
+
+        Parameters
+        ----------
+        log_bytes
+            A checkpoint follows if the write-ahead log is as long as this afterwards, where nobody reads and the disk
+            has room; in any case if it is as long as ``LOG_BYTES``, the default.
         """
         self._check_usable()
         self._check_not_reading()
@@ -165,7 +171,7 @@ class Database:
                 raise
             finally:
                 self._in_transaction = False
-            self._checkpoint_a_long_log()
+            self._checkpoint_a_long_log(log_bytes)
 
     @contextmanager
     def reading(self) -> Iterator[DuckDBPyConnection]:
@@ -229,23 +235,13 @@ class Database:
                 return False
         return True
 
-    def checkpoint_if_there_is_room(self, log_bytes: int = 0) -> bool:
-        """Checkpoint, unless there is no log, a shorter one, or the disk may be too full for it.
+    def checkpoint_if_there_is_room(self) -> bool:
+        """Checkpoint, unless there is no log, or the disk may be too full for it.
 
         DuckDB gives a ledger up when a checkpoint fails; what is committed is safe in the log as it is.
         """
-        if self.path is None:
-            return False
-        try:
-            log = os.stat(f"{self.path}.wal").st_size
-        except OSError:
-            return False
-        if log < log_bytes:
-            return False
-        space = disk_space(self.path.parent)
-        if space is not None and space[0] < CHECKPOINT_LOGS * log + CHECKPOINT_BYTES:
-            return False
-        return self.checkpoint()
+        log = self._log_size()
+        return log is not None and self._has_room(log) and self.checkpoint()
 
     @contextmanager
     def kept_lean(self, cursor: DuckDBPyConnection) -> Iterator[None]:
@@ -368,19 +364,28 @@ class Database:
         if self._closed and connection is not None and os.getpid() == self._pid:
             connection.close()  # the last one lets go of the file
 
-    def _checkpoint_a_long_log(self) -> None:
+    def _log_size(self) -> int | None:
+        """Return how many bytes the write-ahead log has; None where there is none."""
+        try:
+            return None if self.path is None else os.stat(f"{self.path}.wal").st_size
+        except OSError:
+            return None
+
+    def _has_room(self, log: int) -> bool:
+        space = None if self.path is None else disk_space(self.path.parent)
+        return space is None or space[0] >= CHECKPOINT_LOGS * log + CHECKPOINT_BYTES
+
+    def _checkpoint_a_long_log(self, log_bytes: int | None) -> None:
         """Checkpoint as DuckDB does by itself, after a commit that left a long write-ahead log.
 
         The memory of who writes much stays the same for any amount: what the checkpoint wrote and read
         leaves it, and parts of tables are not merged, which takes more memory and time than all the rest
         of a checkpoint. The next other one does that.
         """
-        if self.path is None:
+        log = self._log_size()
+        if log is None or log < (LOG_BYTES if log_bytes is None else log_bytes):
             return
-        try:
-            if os.stat(f"{self.path}.wal").st_size < LOG_BYTES:
-                return
-        except OSError:
+        if log < LOG_BYTES and (self._readings or not self._has_room(log)):
             return
         # The commit stands; a full disk, say, will be told by the next one that needs room.
         with suppress(LedgerError), self.exclusive() as connection:

@@ -133,7 +133,7 @@ class Loop:
         self._long: set[int] = set()
         self._ended: list[Ended] = []
         self._oldest = 0.0
-        self._must_flush = self._has_recorded = False
+        self._must_flush = False
         self._told_at = 0.0
         self._told: dict[int, float] = {}
         self._claimed: str | None = claims.pipeline_id
@@ -509,8 +509,9 @@ class Loop:
         if not self._ended:
             self._oldest = time.monotonic()
         _, job_ids, paths, _, _, attempts = zip(*chunk.tasks[: len(outcomes)], strict=True)
-        same = repeat(chunk.pipeline_id), repeat(self._code_versions.get(chunk.pipeline_id))
-        ended = zip(same[0], job_ids, attempts, repeat(True), outcomes, paths, same[1])
+        names = repeat(chunk.pipeline_id)
+        versions = repeat(self._code_versions.get(chunk.pipeline_id))
+        ended = zip(names, job_ids, attempts, repeat(True), outcomes, paths, versions)
         # As Ended._make does it, in a third of the time.
         self._ended += map(tuple.__new__, repeat(Ended), ended)
         return True
@@ -542,16 +543,14 @@ class Loop:
         is_old = time.monotonic() - self._oldest >= GROUP_AGE_SECONDS
         if is_old or self._must_flush or len(self._ended) >= GROUP_JOBS:
             return True
-        # Short jobs that came back all at once wait for more of their group; the first ones do not.
-        grows = self._has_recorded and self._backlog.goes_on(self._ended[-1].pipeline_id)
-        return not (self._in_flight or grows)
+        # Short jobs that came back all at once wait for more of their group.
+        return not (self._in_flight or self._backlog.goes_on(self._ended[-1].pipeline_id))
 
     def _flush(self) -> None:
         if not self._ended:
             return
         group, self._ended, self._must_flush = self._ended, [], False
         written = record_group(self._database, self._run_id, group, self._warn, self._schemas)
-        self._has_recorded = True
         self._on_recorded(written)
         if self._policy.on_error == "raise" and self._first_error is None:
             failed = (e for e in written if e.final and e.outcome.outcome != "completed")

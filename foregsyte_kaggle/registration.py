@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from foregsyte_kaggle import ledger
-from foregsyte_kaggle.errors import InvalidArgumentError, LedgerError
+from foregsyte_kaggle.errors import InvalidArgumentError
 from foregsyte_kaggle.identity import (
     IDENTITY_SQL,
     SHARD_SQL,
@@ -187,14 +186,10 @@ def register_jobs(
     check_params(found, {*(params or ()), *inputs.row_values})
     check_values(found, json.loads(common), inputs.row_values)
     check_own_rules(found, common if inputs.params is None else inputs.params)
-    with chosen.database.transaction() as connection:
+    with chosen.database.transaction(log_bytes=LONG_LOG_BYTES) as connection:
         inputs = note_source(connection, inputs, chosen.directory, named=name is not None)
         rerun = on_change == "rerun"
-        made = _store(connection, inputs, pipeline_id, common, limit, shard, rerun=rerun)
-    # The jobs are committed; what keeps their log from the file will be told by who needs it there.
-    with suppress(LedgerError):
-        chosen.database.checkpoint_if_there_is_room(LONG_LOG_BYTES)
-    return made
+        return _store(connection, inputs, pipeline_id, common, limit, shard, rerun=rerun)
 
 
 def _check_shard(shard: object) -> None:

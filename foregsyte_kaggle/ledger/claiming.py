@@ -153,10 +153,9 @@ def claim(
 def _columns(
     connection: DuckDBPyConnection, query: str, parameters: dict[str, Any], *, is_long: bool
 ) -> list[list[Any]]:
-    """Return what a query selects by column; of many rows in half the time, but it imports more."""
-    if is_long:
-        table = connection.sql(query, params=parameters).to_arrow_table()
-        return [column.to_pylist() for column in table.columns]
+    """Return what a query selects by column; of many rows in half the time or less, but it imports NumPy."""
     found = connection.execute(query, parameters)
+    if is_long:
+        return [column.tolist() for column in found.fetchnumpy().values()]
     number = len(found.description)
     return list(map(list, zip(*found.fetchall(), strict=True))) or [[] for _ in range(number)]

@@ -38,8 +38,8 @@ def record(
     Returns
     -------
     int
-        How many of the jobs this run holds. Where they are not all, those are moved and no attempt is written,
-        so the caller rolls back.
+        How many of the jobs this run holds. Where it does not hold all, only those that it holds are moved and
+        no attempt is written, so the caller rolls back.
     """
     held = "jobs.run_id = $run_id AND jobs.status = 'running' AND jobs.position BETWEEN $first AND $last"
     # As constants, so that DuckDB looks only at the part of the table that holds them.

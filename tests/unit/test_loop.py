@@ -204,7 +204,7 @@ def test_first_jobs_travel_alone_and_short_ones_then_together(database: Database
         assert chunk.time_box == (backlog.TIME_BOX_SECONDS if len(chunk.tasks) > 1 else None)
 
 
-def test_short_jobs_that_came_back_wait_for_more_of_their_group_but_not_the_first(
+def test_short_jobs_that_came_back_wait_for_more_of_their_group(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("foregsyte_kaggle.loop.GROUP_AGE_SECONDS", 60.0)
@@ -1015,6 +1015,25 @@ def test_job_that_a_crash_interrupted_runs_beside_no_other(
         ["2"],
         ["3"],
     ]
+
+
+def test_short_jobs_are_recorded_before_one_that_a_crash_interrupted_goes_out(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foregsyte_kaggle.loop.GROUP_AGE_SECONDS", 60.0)
+    add_jobs(300)
+    with database.transaction() as connection:
+        connection.execute("UPDATE jobs SET interruptions = 1 WHERE position = 7").fetchall()
+    recorded: list[tuple[int, int]] = []
+
+    def answer(chunk: Chunk) -> list[Event]:
+        if any(task.position == 7 for task in chunk.tasks):
+            recorded.append((sum(map(len, run.recorded)), len(chunk.tasks)))
+        return do_all(chunk)
+
+    run = Run(database, answer)
+    run.loop.run()
+    assert recorded == [(299, 1)]
 
 
 # Progress and errors
