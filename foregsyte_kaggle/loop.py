@@ -51,6 +51,7 @@ __all__ = ["Loop", "Policy"]
 TICK_SECONDS = 0.1
 #: Results are on disk this long after they came back, at the latest.
 GROUP_AGE_SECONDS = 0.5
+#: More of them in a step take less time for each, and more memory for all.
 GROUP_JOBS = 8192
 CLAIM_JOBS = 16384
 PROGRESS_SECONDS = 2.0
